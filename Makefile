@@ -1,0 +1,76 @@
+# Everything a user, a developer and CI call. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help start stop test check format lock stack bench dashboards demo clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# A Docker engine that answers and knows compose; nothing else counts as having one.
+DOCKER := $(shell docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1 && echo yes)
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/egoscope: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("egoscope needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; set PYTHON=") if sys.version_info < (3, 11) else 0'
+	@echo "Installing egoscope into $(VENV) …"
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/egoscope requirements-dev.lock
+	@echo "Installing what the tests need …"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+start: ## The main job: docker compose where a Docker engine answers, else live in this terminal
+ifeq ($(DOCKER),yes)
+	@$(PYTHON) tools/start.py
+else
+	@$(MAKE) --no-print-directory $(BIN)/egoscope
+	@$(BIN)/egoscope start
+endif
+
+stop: ## Stop what `make start` started with Docker; data is kept
+	docker compose --profile demo down
+
+test: $(VENV)/.dev ## All tests; builds or finds the servers they need
+	@test "$${EGOSCOPE_STACK:-auto}" = containers || $(PYTHON) tools/stack.py || test "$${EGOSCOPE_REQUIRE_STACK:-0}" != 1
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.dev ## Formatting, lint, types, import rules, generated files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/python grafana/dashgen/first.py --check
+	$(BIN)/python tools/settings_page.py --check
+
+format: $(VENV)/.dev ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: ## Write the lock files anew: versions and hashes only
+	uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes --upgrade \
+	  --no-header --no-annotate --no-emit-index-url --quiet --output-file requirements.lock
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --upgrade \
+	  --no-header --no-annotate --no-emit-index-url --quiet --output-file requirements-dev.lock
+
+stack: ## Build or find Collector, Prometheus, Loki and Alertmanager, once a machine
+	$(PYTHON) tools/stack.py
+
+bench: $(VENV)/.dev ## Measure everything side by side; writes docs/performance.md
+	@$(PYTHON) tools/stack.py collector prometheus loki
+	$(BIN)/python -m bench
+
+dashboards: $(VENV)/.dev ## Generate the dashboards
+	$(BIN)/python grafana/dashgen/first.py
+
+demo: $(BIN)/egoscope ## Write a demo log to ./demo-logs until Ctrl-C
+	$(BIN)/egoscope demo --out demo-logs --days 1
+
+clean: ## Remove what was installed here; data and built servers stay
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

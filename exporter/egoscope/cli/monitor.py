@@ -1,0 +1,172 @@
+"""`egoscope monitor`: the embedded store, live in the terminal."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from rich import box
+from rich.console import Console
+from rich.live import Live
+from rich.panel import Panel
+from rich.text import Text
+
+from egoscope.cli.monitor_keys import Keyboard
+from egoscope.cli.monitor_view import View
+from egoscope.errors import ConfigError, StateError
+from egoscope.store.queries import MINUTE_NS, Picture, StoreReader
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from rich.console import RenderableType
+
+WINDOWS: Final = (
+    ("1 h", 60 * MINUTE_NS),
+    ("24 h", 1440 * MINUTE_NS),
+    ("all", None),
+    ("5 min", 5 * MINUTE_NS),
+    ("15 min", 15 * MINUTE_NS),
+)
+
+# The sparkline's and the log tail's length, enough for the largest terminal.
+MINUTES: Final = 120
+LOG_LINES: Final = 100
+LOG_LINES_ONCE: Final = 10
+
+# While nothing is stored the picture still ages: minutes pass. Looked at this often.
+IDLE_REFRESH_S: Final = 5.0
+
+KEYS: Final = "q quit   p pause   r refresh   w window"
+
+
+def run_monitor(
+    store_path: Path,
+    *,
+    once: bool,
+    refresh_s: float = 1.0,
+    console: Console | None = None,
+    log_places: Sequence[str] = (),
+) -> None:
+    """Show the store until q or Ctrl-C; print one picture and return with `once` or where the output is no terminal.
+
+    `log_places` are the paths being followed, named to a user whose store is still empty. Raises `ConfigError` when
+    there is no store at `store_path`, `StateError` when it cannot be read.
+    """
+    if not store_path.is_file():
+        msg = f"--store {store_path}: no such file; `egoscope start` makes one, or name another"
+        raise ConfigError(msg)
+    console = console or Console()
+    with StoreReader(store_path) as reader:
+        if once or not console.is_terminal:
+            picture = reader.picture(
+                wall_ns=time.time_ns(), window_ns=WINDOWS[0][1], minutes=MINUTES, log_lines=LOG_LINES_ONCE
+            )
+            console.print(
+                _picture_or_hint(View(picture=picture, wall_ns=time.time_ns(), window_name="1 h"), log_places)
+            )
+            return
+        try:
+            _Watch(reader, console, log_places).run(refresh_s)
+        except KeyboardInterrupt:
+            return
+
+
+class _Watch:
+    """The live picture: what is shown, and what a key changes about it."""
+
+    def __init__(self, reader: StoreReader, console: Console, log_places: Sequence[str]) -> None:
+        self._reader = reader
+        self._console = console
+        self._log_places = log_places
+        self._window = 0
+        self._paused = False
+        self._notice = ""
+        self._catching_up = False
+        self._picture: Picture | None = None
+        self._version = -1
+        self._read_at_s = 0.0
+        self._picture_wall_ns = 0
+        self._drawn_for: object = None
+
+    def run(self, refresh_s: float) -> None:
+        """Refresh until q is typed."""
+        with Keyboard() as keyboard, Live(console=self._console, screen=True, auto_refresh=False) as live:
+            key = ""
+            while key != "q":
+                self._obey(key)
+                if not self._paused:
+                    self._read(fresh=bool(key))
+                self._draw(live)
+                key = keyboard.wait(refresh_s)
+
+    def _obey(self, key: str) -> None:
+        match key:
+            case "p" | " ":
+                self._paused = not self._paused
+            case "w":
+                self._window = (self._window + 1) % len(WINDOWS)
+                self._read(fresh=True)
+            case "r":
+                self._read(fresh=True)
+            case _:
+                pass
+
+    def _read(self, *, fresh: bool) -> None:
+        """Take a new picture where something was stored, or enough time passed, since the last one."""
+        now_s = time.monotonic()
+        try:
+            version = self._reader.version()
+            if not fresh and version == self._version and now_s - self._read_at_s < IDLE_REFRESH_S:
+                return
+            self._picture_wall_ns = time.time_ns()
+            picture = self._reader.picture(
+                wall_ns=self._picture_wall_ns,
+                window_ns=WINDOWS[self._window][1],
+                minutes=MINUTES,
+                log_lines=LOG_LINES,
+            )
+        except StateError as error:  # locked or out of reach for a moment: the last picture stays, marked
+            self._notice = str(error)
+            return
+        before, self._picture = self._picture, picture
+        self._catching_up = before is not None and before.last_event_ns != picture.last_event_ns
+        self._version, self._read_at_s, self._notice = version, now_s, ""
+
+    def _draw(self, live: Live) -> None:
+        if self._picture is None:
+            live.update(Text(self._notice), refresh=True)
+            return
+        view = View(
+            picture=self._picture,
+            wall_ns=self._picture_wall_ns if self._paused else time.time_ns(),
+            window_name=WINDOWS[self._window][0],
+            height=self._console.height,
+            catching_up=self._catching_up,
+            paused=self._paused,
+            notice=self._notice,
+            keys=KEYS,
+        )
+        # Drawing costs milliseconds: what would look the same stays on the screen.
+        looks = (view.looks(), self._console.size)
+        if looks != self._drawn_for:
+            self._drawn_for = looks
+            live.update(_picture_or_hint(view, self._log_places), refresh=True)
+
+
+def _picture_or_hint(view: View, log_places: Sequence[str]) -> RenderableType:
+    if view.picture.last_event_ns is not None:
+        return view
+    where = ", ".join(log_places) or "the paths in EGO_MCP_LOG_PATH or EGO_MCP_LOG_DIR"
+    hint = Text.assemble(
+        ("No events yet.\n\n", "bold"),
+        f"egoscope follows {where}\nand shows the first call as soon as ego-mcp logs it.\n\n",
+        "Nothing running? ",
+        ("egoscope demo", "bold"),
+        " writes a believable log to try it with;\n",
+        ("egoscope doctor", "bold"),
+        " says what is missing.",
+        ("\n\nq quit" if view.keys else "", "dim"),
+    )
+    return Panel(hint, title="egoscope", title_align="left", box=box.ROUNDED, padding=(1, 2))

@@ -1,0 +1,1 @@
+"""Conversion: redacted records in; spans, log records and points out. Pure."""

@@ -1,0 +1,256 @@
+"""METRICS: the one catalogue of metrics. Dashboards, rules and tests take names from here."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from egoscope.convert import semconv as s
+
+
+class Kind(StrEnum):
+    """How a metric's points are to be read. Counters and histograms are cumulative."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class Metric(msgspec.Struct, frozen=True, kw_only=True):
+    """One metric: its OpenTelemetry name, UCUM unit and the attributes its points carry."""
+
+    name: str
+    kind: Kind
+    unit: str
+    description: str
+    attributes: tuple[str, ...] = ()
+    prometheus: str
+    """The name under which Prometheus stores it (without `_bucket`, `_sum`, `_count` for histograms)."""
+
+
+# Bucket bounds in seconds: semantic conventions for MCP v1.41.1, mcp.server.operation.duration, and for GenAI.
+DURATION_BOUNDS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+
+OPERATION_DURATION: Final = Metric(
+    name="mcp.server.operation.duration",
+    kind=Kind.HISTOGRAM,
+    unit="s",
+    description="Duration of MCP requests as the server's log shows them",
+    attributes=(s.MCP_METHOD_NAME, s.GEN_AI_TOOL_NAME, s.ERROR_TYPE),
+    prometheus="mcp_server_operation_duration_seconds",
+)
+TOOL_DURATION: Final = Metric(
+    name="gen_ai.execute_tool.duration",
+    kind=Kind.HISTOGRAM,
+    unit="s",
+    description="Duration of tool executions",
+    attributes=(s.GEN_AI_TOOL_NAME, s.ERROR_TYPE),
+    prometheus="gen_ai_execute_tool_duration_seconds",
+)
+CALLS: Final = Metric(
+    name="ego.calls",
+    kind=Kind.COUNTER,
+    unit="{call}",
+    description="Tool calls that ended, by tool and outcome (ok, error, unfinished)",
+    attributes=(s.TOOL, s.LABEL_OUTCOME),
+    prometheus="ego_calls_total",
+)
+CALLS_STARTED: Final = Metric(
+    name="ego.calls.started",
+    kind=Kind.COUNTER,
+    unit="{call}",
+    description="Tool calls that began, by tool",
+    attributes=(s.TOOL,),
+    prometheus="ego_calls_started_total",
+)
+CALLS_OPEN: Final = Metric(
+    name="ego.calls.open",
+    kind=Kind.GAUGE,
+    unit="{call}",
+    description="Tool calls in flight",
+    prometheus="ego_calls_open",
+)
+LOG_LINES: Final = Metric(
+    name="ego.log.lines",
+    kind=Kind.COUNTER,
+    unit="{line}",
+    description="Log lines by level and logger",
+    attributes=(s.LABEL_LEVEL, s.LABEL_LOGGER),
+    prometheus="ego_log_lines_total",
+)
+PROCESS_STARTS: Final = Metric(
+    name="ego.process.starts",
+    kind=Kind.COUNTER,
+    unit="{start}",
+    description="Starts of the agent's process",
+    prometheus="ego_process_starts_total",
+)
+LAST_EVENT: Final = Metric(
+    name="ego.last_event.time",
+    kind=Kind.GAUGE,
+    unit="s",
+    description="Unix time of the newest line read",
+    prometheus="ego_last_event_time_seconds",
+)
+INTENSITY: Final = Metric(
+    name="ego.emotion.intensity",
+    kind=Kind.GAUGE,
+    unit="1",
+    description="Intensity of the latest emotion, 0 to 1",
+    prometheus="ego_emotion_intensity_ratio",
+)
+VALENCE: Final = Metric(
+    name="ego.valence",
+    kind=Kind.GAUGE,
+    unit="1",
+    description="Valence of the latest emotion, -1 to 1",
+    prometheus="ego_valence_ratio",
+)
+AROUSAL: Final = Metric(
+    name="ego.arousal",
+    kind=Kind.GAUGE,
+    unit="1",
+    description="Arousal of the latest emotion, 0 to 1",
+    prometheus="ego_arousal_ratio",
+)
+DESIRE: Final = Metric(
+    name="ego.desire",
+    kind=Kind.GAUGE,
+    unit="1",
+    description="Level of a built-in desire, 0 to 1; desires the model invented stay private",
+    attributes=(s.DESIRE,),
+    prometheus="ego_desire_ratio",
+)
+TRUST: Final = Metric(
+    name="ego.trust",
+    kind=Kind.GAUGE,
+    unit="1",
+    description="Trust towards a person, 0 to 1, by keyed pseudonym",
+    attributes=(s.LABEL_PERSON,),
+    prometheus="ego_trust_ratio",
+)
+INTERACTIONS: Final = Metric(
+    name="ego.interactions",
+    kind=Kind.GAUGE,
+    unit="{interaction}",
+    description="Interactions with a person so far, by keyed pseudonym",
+    attributes=(s.LABEL_PERSON,),
+    prometheus="ego_interactions",
+)
+SHARED_EPISODES: Final = Metric(
+    name="ego.shared_episodes",
+    kind=Kind.GAUGE,
+    unit="{episode}",
+    description="Episodes shared with a person, by keyed pseudonym",
+    attributes=(s.LABEL_PERSON,),
+    prometheus="ego_shared_episodes",
+)
+STATE: Final = Metric(
+    name="ego.state",
+    kind=Kind.GAUGE,
+    unit="",
+    description="State set of a string parameter: 1 for the current value, 0 for the others",
+    attributes=(s.PARAMETER, s.VALUE),
+    prometheus="ego_state",
+)
+
+# About the sidecar's own reading: totals kept in the state file, so they survive a restart.
+REDACTIONS: Final = Metric(
+    name="egoscope.redactions",
+    kind=Kind.COUNTER,
+    unit="{value}",
+    description="Field values by what redaction did with them (kept, pseudonymised, counted, dropped) and why",
+    attributes=(s.LABEL_SOURCE, s.FIELD, s.ACTION, s.REASON),
+    prometheus="egoscope_redactions_total",
+)
+UNPARSABLE: Final = Metric(
+    name="egoscope.lines.unparsable",
+    kind=Kind.COUNTER,
+    unit="{line}",
+    description="Lines that could not be read as a record, by reason; each still stands in the log as REDACTED",
+    attributes=(s.LABEL_SOURCE, s.REASON),
+    prometheus="egoscope_lines_unparsable_total",
+)
+REJECTED: Final = Metric(
+    name="egoscope.rejected",
+    kind=Kind.COUNTER,
+    unit="{item}",
+    description="Spans, points and log records a back end refused for good, by signal and reason",
+    attributes=(s.SIGNAL, s.REASON),
+    prometheus="egoscope_rejected_total",
+)
+
+# The sidecar about itself, now; through the OpenTelemetry SDK.
+LAG_TIME: Final = Metric(
+    name="egoscope.lag.time",
+    kind=Kind.GAUGE,
+    unit="s",
+    description="How long the oldest unsent change has been waiting",
+    prometheus="egoscope_lag_time_seconds",
+)
+LAG_BYTES: Final = Metric(
+    name="egoscope.lag.size",
+    kind=Kind.GAUGE,
+    unit="By",
+    description="Bytes in the followed files that were not read yet",
+    prometheus="egoscope_lag_size_bytes",
+)
+OUTBOX_BYTES: Final = Metric(
+    name="egoscope.outbox.size",
+    kind=Kind.GAUGE,
+    unit="By",
+    description="Bytes of requests that wait to be accepted",
+    prometheus="egoscope_outbox_size_bytes",
+)
+OUTBOX_LIMIT: Final = Metric(
+    name="egoscope.outbox.limit",
+    kind=Kind.GAUGE,
+    unit="By",
+    description="Bound of the outbox; reading stops there",
+    prometheus="egoscope_outbox_limit_bytes",
+)
+FILES: Final = Metric(
+    name="egoscope.files",
+    kind=Kind.GAUGE,
+    unit="{file}",
+    description="Files being followed",
+    prometheus="egoscope_files",
+)
+SENDS: Final = Metric(
+    name="egoscope.sends",
+    kind=Kind.COUNTER,
+    unit="{request}",
+    description="Requests sent, by signal and outcome (accepted, rejected, refused, unavailable)",
+    attributes=(s.SIGNAL, s.LABEL_OUTCOME),
+    prometheus="egoscope_sends_total",
+)
+
+METRICS: Final = (
+    OPERATION_DURATION,
+    TOOL_DURATION,
+    CALLS,
+    CALLS_STARTED,
+    CALLS_OPEN,
+    LOG_LINES,
+    PROCESS_STARTS,
+    LAST_EVENT,
+    INTENSITY,
+    VALENCE,
+    AROUSAL,
+    DESIRE,
+    TRUST,
+    INTERACTIONS,
+    SHARED_EPISODES,
+    STATE,
+    REDACTIONS,
+    UNPARSABLE,
+    REJECTED,
+    LAG_TIME,
+    LAG_BYTES,
+    OUTBOX_BYTES,
+    OUTBOX_LIMIT,
+    FILES,
+    SENDS,
+)

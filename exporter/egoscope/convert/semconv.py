@@ -1,0 +1,67 @@
+"""Every attribute, span and metric name that leaves, in one place: no name is spelled elsewhere.
+
+From the OpenTelemetry semantic conventions for GenAI and MCP, v1.41.1 (status: Development); what they do not name
+stands under `ego.*`, `agent.*`, `task.*` and `egoscope.*`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.41.1"
+SCOPE_NAME: Final = "egoscope"
+
+# Resource attributes
+SERVICE_NAME: Final = "service.name"
+SERVICE_INSTANCE_ID: Final = "service.instance.id"
+SERVICE_VERSION: Final = "service.version"
+HOST_NAME: Final = "host.name"
+SOURCE: Final = "egoscope.source"
+
+# Attributes of spans and log records
+MCP_METHOD_NAME: Final = "mcp.method.name"
+GEN_AI_OPERATION_NAME: Final = "gen_ai.operation.name"
+GEN_AI_TOOL_NAME: Final = "gen_ai.tool.name"
+ERROR_TYPE: Final = "error.type"
+SESSION_ID: Final = "session.id"
+LOG_FILE_RECORD_OFFSET: Final = "log.file.record_offset"
+LOGGER: Final = "ego.logger"
+OUTCOME: Final = "ego.outcome"
+EMOTION_PRIMARY: Final = "ego.emotion.primary"
+EMOTION_INTENSITY: Final = "ego.emotion.intensity"
+VALENCE: Final = "ego.valence"
+AROUSAL: Final = "ego.arousal"
+TIME_PHASE: Final = "ego.time_phase"
+TRUST_LEVEL: Final = "ego.trust_level"
+PERSON: Final = "ego.person"
+SURFACED_PERSONS: Final = "ego.surfaced_persons"
+PRIVATE: Final = "ego.private"
+PAIRING: Final = "egoscope.pairing"
+UNPARSABLE: Final = "egoscope.unparsable"
+MESSAGE: Final = "ego.message"
+LEVEL: Final = "level"
+
+# Attributes of metric points (labels in Prometheus)
+TOOL: Final = "tool"
+LABEL_OUTCOME: Final = "outcome"
+LABEL_LEVEL: Final = "level"
+LABEL_LOGGER: Final = "logger"
+PARAMETER: Final = "parameter"
+VALUE: Final = "value"
+DESIRE: Final = "desire"
+LABEL_PERSON: Final = "person"
+LABEL_SOURCE: Final = "source"
+FIELD: Final = "field"
+ACTION: Final = "action"
+REASON: Final = "reason"
+SIGNAL: Final = "signal"
+
+# Values
+METHOD_TOOLS_CALL: Final = "tools/call"
+OPERATION_EXECUTE_TOOL: Final = "execute_tool"
+OTHER: Final = "_OTHER"
+REDACTED: Final = "REDACTED"
+
+# Event names
+EVENT_LOG: Final = "log"
+EVENT_AUDIT: Final = "egoscope.audit"

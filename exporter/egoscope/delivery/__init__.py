@@ -1,0 +1,1 @@
+"""Delivery: the state file, the outbox and the sidecar's ledger."""

@@ -1,0 +1,1 @@
+"""What `egoscope doctor` looks at: one check a function, findings out. Nothing here writes, prints or sees settings."""

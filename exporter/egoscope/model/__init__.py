@@ -1,0 +1,1 @@
+"""Values that other packages hand to one another."""

@@ -1,0 +1,36 @@
+"""Values on the way from a source to its conversion. None of them holds content: redaction comes before."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Kind(StrEnum):
+    """What a line says happened."""
+
+    LOG = "log"
+    PROCESS_STARTED = "process_started"
+    CALL_STARTED = "call_started"
+    CALL_COMPLETED = "call_completed"
+    CALL_FAILED = "call_failed"
+    CALL_REPORTED = "call_reported"
+    """One line tells the whole call, its duration included."""
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """One redacted record: made of allowed values only.
+
+    `offset`: bytes into the source. `time_ns`: the event's own time, nanoseconds since the Unix epoch.
+    `values`: allowed values by field name; what type each is, its rule in the policy says.
+    """
+
+    offset: int
+    time_ns: int
+    kind: Kind
+    values: Mapping[str, Any]

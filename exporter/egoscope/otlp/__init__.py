@@ -1,0 +1,1 @@
+"""OTLP: encoding, sending, splitting."""

@@ -1,0 +1,284 @@
+"""From settings to a running sidecar: the one place that builds everything and knows every concrete class."""
+
+from __future__ import annotations
+
+import logging
+import random
+import sqlite3
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from watchfiles import watch
+
+from egoscope import __version__
+from egoscope.convert import catalogue as c
+from egoscope.convert import semconv as s
+from egoscope.convert.ids import instance_id, subkey
+from egoscope.delivery.key import load_key
+from egoscope.delivery.ledger import SIDECAR, Ledger
+from egoscope.delivery.outbox import Delivery, Outbox
+from egoscope.delivery.state import StateFile
+from egoscope.errors import DeliveryError, StateError
+from egoscope.health import HealthServer
+from egoscope.otlp.client import Signal, Unavailable
+from egoscope.otlp.grpc_client import GrpcExporter
+from egoscope.own_telemetry import OwnTelemetry
+from egoscope.pipeline import Pipeline, file_resource
+from egoscope.policies import load_policy
+from egoscope.sources.ego_mcp import SOURCE, SOURCE_EVENTS, EgoMcpFormat
+from egoscope.sources.tail import Tail
+from egoscope.store.sqlite import EmbeddedStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from egoscope.config import Settings
+    from egoscope.model.telemetry import Attribute
+    from egoscope.otlp.client import Exporter
+
+logger = logging.getLogger(__name__)
+
+_MIB: Final = 1024 * 1024
+_UNAVAILABLE_LIMIT_S: Final = 60
+_ANSWER_GRACE_S: Final = 3.0
+"""How long an answer is waited for at the end. Docker kills ten seconds after it asked."""
+_HOUSEKEEPING_EVERY_S: Final = 3600
+
+
+def build_format(key: bytes, policy_dir: Path | None) -> EgoMcpFormat:
+    """Return the reader of ego-mcp's formats with its policies. Raises ConfigError for a bad policy."""
+    pseudonyms = subkey(key, "pseudonyms")
+    return EgoMcpFormat(
+        load_policy(SOURCE, key=pseudonyms, extension_dir=policy_dir),
+        load_policy(SOURCE_EVENTS, key=pseudonyms, extension_dir=policy_dir),
+    )
+
+
+def build_exporter(settings: Settings) -> Exporter:
+    """Return where requests go."""
+    if settings.backend == "embedded":
+        return EmbeddedStore(settings.store_path)
+    return GrpcExporter(
+        settings.collector_endpoint,
+        timeout_s=settings.send_timeout_s,
+        token_file=settings.collector_token_file,
+        tls=settings.collector_tls,
+        ca_file=settings.collector_ca_file,
+    )
+
+
+def sidecar_resource(settings: Settings, key: bytes) -> tuple[Attribute, ...]:
+    """Return the resource under which the sidecar tells about itself."""
+    name = instance_id(key, 0, 0, SIDECAR.encode())
+    resource: tuple[Attribute, ...] = (
+        (s.SERVICE_NAME, "egoscope"),
+        (s.SERVICE_INSTANCE_ID, name),
+        (s.SERVICE_VERSION, __version__),
+    )
+    return (*resource, *_host(settings))
+
+
+def _join(threads: Iterable[threading.Thread], within_s: float) -> None:
+    """Wait until all threads have ended, but no longer than this."""
+    deadline_s = time.monotonic() + within_s
+    for thread in threads:
+        thread.join(max(0.0, deadline_s - time.monotonic()))
+
+
+def _host(settings: Settings) -> tuple[Attribute, ...]:
+    return ((s.HOST_NAME, settings.host_name),) if settings.host_name else ()
+
+
+class Sidecar:
+    """Everything that runs: one reading thread (the caller's), one delivery thread a signal, the health page."""
+
+    def __init__(self, settings: Settings, *, exporter: Exporter | None = None) -> None:
+        """Raises ConfigError or StateError with what to do about it; then nothing was started."""
+        self._settings = settings
+        state_path = settings.state_dir / "state.db"
+        # The state file's lock comes first: two sidecars that start at once must not both make a key.
+        state_existed = state_path.exists() and state_path.stat().st_size > 0
+        self._state = StateFile(state_path)
+        try:
+            self._build(settings, state_existed=state_existed, exporter=exporter)
+        except BaseException:
+            self._state.close()
+            if not state_existed:
+                state_path.unlink(missing_ok=True)
+            raise
+
+    def _build(self, settings: Settings, *, state_existed: bool, exporter: Exporter | None) -> None:
+        key = load_key(settings.key_path, state_exists=state_existed)
+        log_format = build_format(key, settings.policy_dir)
+        self._exporter = exporter or build_exporter(settings)
+        self._outbox = Outbox(self._state, limit_bytes=settings.outbox_limit_mib * _MIB)
+        self._stop, self._wake = threading.Event(), {signal: threading.Event() for signal in Signal}
+        self._tail = Tail(
+            settings.patterns,
+            derive_id=lambda device, inode, head: instance_id(key, device, inode, head),
+            known=self._state.checkpoints(),
+            fingerprint_key=subkey(key, "fingerprints"),
+            max_line_bytes=settings.max_line_mib * _MIB,
+        )
+        own_resource, host = sidecar_resource(settings, key), _host(settings)
+        _, own_series = self._state.source(SIDECAR)
+        self.pipeline = Pipeline(
+            tail=self._tail,
+            log_format=log_format,
+            state=self._state,
+            outbox=self._outbox,
+            ledger=Ledger(self._state.ledger(), own_series),
+            key=key,
+            resource=lambda checkpoint: file_resource(checkpoint, host),
+            sidecar_resource=own_resource,
+            clock_ns=time.time_ns,
+            batch_bytes=settings.batch_kib * 1024,
+            keepalive_ns=int(settings.keepalive_h * 3600e9),
+            on_commit=self._wake_all,
+        )
+        self.pipeline.resume(self._state.checkpoints())
+        self._next_housekeeping_s = 0.0
+        self._own = OwnTelemetry(self._exporter, own_resource, self._gauges()) if settings.telemetry else None
+        self._deliveries = {
+            signal: Delivery(
+                signal,
+                self._outbox,
+                self._exporter,
+                jitter=random.Random(),  # noqa: S311 (spreads retries, guards nothing)
+                on_sent=self._own.sent if self._own else lambda _signal, _outcome: None,
+            )
+            for signal in Signal
+        }
+
+    def run(self) -> None:
+        """Read and send until `stop` is called; then commit, and leave what is unsent in the outbox."""
+        health = None
+        if self._settings.health_port:
+            health = HealthServer(self._settings.health_host, self._settings.health_port, self._problems)
+        threads = [
+            threading.Thread(target=delivery.run, args=(self._wake[signal], self._stop), name=f"deliver-{signal}")
+            for signal, delivery in self._deliveries.items()
+        ]
+        changed = threading.Event()
+        threads.append(threading.Thread(target=self._watch, args=(changed,), name="watch", daemon=True))
+        for thread in threads:
+            thread.start()
+        logger.info("egoscope is running")
+        try:
+            while not self._stop.is_set():
+                changed.clear()
+                while self.pipeline.run_once() and not self._stop.is_set():
+                    pass
+                self._keep_house()
+                changed.wait(self._settings.poll_s)
+            self.pipeline.finish()
+        finally:
+            self._stop.set()
+            self._wake_all()
+            _join(threads, _ANSWER_GRACE_S)
+            if any(thread.is_alive() for thread in threads):
+                # A back end took a request and does not answer. Its call is cancelled; the request stays in the outbox.
+                self._exporter.close()
+                _join(threads, _ANSWER_GRACE_S)
+            logger.info("egoscope has stopped")
+            if health:
+                health.close()
+            self.close()
+
+    def drain(self) -> None:
+        """Read everything there is and send it once, in this thread; for the embedded store and for tests."""
+        while self.pipeline.run_once():
+            self._send_all()
+        self.pipeline.finish()
+        self._send_all()
+        self._keep_house()
+
+    def stop(self) -> None:
+        """Ask `run` to end; it does within `poll_s`. Safe in a signal handler.
+
+        That runs amid the reading thread, which may hold the lock of an event that is set by it: waking the others
+        here would wait for itself, so `run` does it.
+        """
+        self._stop.set()
+
+    def close(self) -> None:
+        """Let go of everything."""
+        if self._own:
+            self._own.close()
+        self._tail.close()
+        self._exporter.close()
+        self._state.close()
+
+    def _send_all(self) -> None:
+        for delivery in self._deliveries.values():
+            while (outcome := delivery.send_next()) is not None:
+                if isinstance(outcome, Unavailable):
+                    raise DeliveryError(f"cannot send or store ({outcome.reason}); what was read waits in the outbox")
+
+    def _keep_house(self) -> None:
+        """Forget, now and then, what is gone for good: rows of files that went long ago, old rows of the store."""
+        now_s = time.monotonic()
+        if now_s < self._next_housekeeping_s:
+            return
+        self._next_housekeeping_s = now_s + _HOUSEKEEPING_EVERY_S
+        try:
+            self._state.forget(self._tail.forgotten())
+            if isinstance(self._exporter, EmbeddedStore) and (newest_ns := self.pipeline.newest_ns):
+                # From the newest event on: who looks at an old log wants to see it.
+                self._exporter.prune(newest_ns - int(self._settings.prune_days * 86_400e9))
+        except (sqlite3.OperationalError, StateError):
+            logger.warning("old rows could not be deleted: it is tried again in an hour")
+
+    def _wake_all(self) -> None:
+        for wake in self._wake.values():
+            wake.set()
+
+    def _watch(self, changed: threading.Event) -> None:
+        """Turn notifications into a look; where none come, `run` looks by itself every `poll_s`."""
+        paths: list[str] = []
+        while not self._stop.is_set():
+            paths = list(self._tail.watch_paths())
+            if not paths:
+                self._stop.wait(1.0)
+                continue
+            try:
+                for _ in watch(
+                    *paths,
+                    stop_event=self._stop,
+                    recursive=False,
+                    debounce=50,
+                    step=25,  # it wakes up this often, in ms: at 10 that was half of all CPU time while idle
+                    rust_timeout=2000,
+                    yield_on_timeout=True,
+                ):
+                    changed.set()
+                    if list(self._tail.watch_paths()) != paths:
+                        break
+            except OSError:
+                logger.warning("no notifications of file changes: polling only")
+                return
+
+    def _gauges(self) -> dict[c.Metric, Callable[[], float]]:
+        return {
+            c.LAG_TIME: self._lag_s,
+            c.LAG_BYTES: lambda: float(self.pipeline.unread_bytes),
+            c.OUTBOX_BYTES: lambda: float(self._outbox.waiting().size),
+            c.OUTBOX_LIMIT: lambda: float(self._outbox.limit_bytes),
+            c.FILES: lambda: float(len(self._tail.files())),
+        }
+
+    def _lag_s(self) -> float:
+        oldest_ns = self._outbox.oldest_ns()
+        return max(0.0, (time.time_ns() - oldest_ns) / 1e9) if oldest_ns else 0.0
+
+    def _problems(self) -> dict[str, str]:
+        problems: dict[str, str] = {}
+        if self._lag_s() > _UNAVAILABLE_LIMIT_S:
+            problems["sending"] = "requests have been waiting for more than a minute: is the Collector up?"
+        if self.pipeline.paused:
+            problems["reading"] = "the outbox is full; reading goes on when there is room"
+        if self.pipeline.stuck:
+            problems["state"] = "the state file cannot be written: is the disk full?"
+        return problems

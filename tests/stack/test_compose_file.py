@@ -1,0 +1,189 @@
+"""What docker-compose.yml promises of every service. Needs no engine."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, Final
+
+import jsonschema
+import pytest
+import yaml
+
+REPOSITORY: Final = Path(__file__).resolve().parents[2]
+FILES: Final = ("docker-compose.yml", "docker-compose.api.yml")
+SCHEMA_MODULE: Final = "github.com/compose-spec/compose-go/v2@v2.15.0"
+
+Service = dict[str, Any]
+
+
+def read(name: str) -> dict[str, Any]:
+    return yaml.safe_load((REPOSITORY / name).read_text(encoding="utf-8"))
+
+
+COMPOSE: Final = read("docker-compose.yml")
+API: Final = read("docker-compose.api.yml")
+SERVICES: Final[dict[str, Service]] = COMPOSE["services"]
+PUBLISHED: Final = [
+    pytest.param(port, id=f"{service}: {port}")
+    for file in (COMPOSE, API)
+    for service, settings in file["services"].items()
+    for port in settings.get("ports", [])
+]
+
+every_service = pytest.mark.parametrize("service", [pytest.param(each, id=name) for name, each in SERVICES.items()])
+
+
+def default(text: str) -> str:
+    """Fill in what Compose would where .env sets nothing."""
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_it_is_valid_by_the_compose_specification(name: str) -> None:
+    if shutil.which("go") is None:
+        pytest.skip("the Compose schema comes with a Go module, and there is no Go here")
+    asked = subprocess.run(
+        ["go", "mod", "download", "-json", SCHEMA_MODULE], cwd="/", capture_output=True, text=True, check=False
+    )
+    if asked.returncode != 0:
+        pytest.skip(f"the Compose schema ({SCHEMA_MODULE}) cannot be had: {asked.stderr.strip()[-200:]}")
+    schema = Path(json.loads(asked.stdout)["Dir"]) / "schema" / "compose-spec.json"
+    jsonschema.validate(read(name), json.loads(schema.read_text(encoding="utf-8")))
+
+
+@every_service
+def test_the_image_is_a_variable_pinned_by_version(service: Service) -> None:
+    image = service["image"]
+    assert re.fullmatch(r"\$\{EGOSCOPE_IMAGE\w*:-[^}]+\}", image)
+    assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+", default(image)), "a full version, never :latest"
+
+
+@every_service
+def test_it_runs_as_a_user_that_is_not_root(service: Service) -> None:
+    user, _, group = default(service["user"]).partition(":")
+    assert int(user) > 0
+    assert group != ""
+
+
+@every_service
+def test_its_root_file_system_is_read_only(service: Service) -> None:
+    assert service["read_only"] is True
+
+
+@every_service
+def test_it_has_no_capability_and_can_get_none(service: Service) -> None:
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert not {"cap_add", "privileged", "devices", "pid", "ipc", "userns_mode"} & service.keys()
+
+
+@every_service
+def test_memory_processes_and_logs_are_bounded(service: Service) -> None:
+    assert re.fullmatch(r"\d+[mg]", default(service["mem_limit"]))
+    assert service["pids_limit"] > 0
+    assert service["logging"] == {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}
+
+
+@every_service
+def test_it_comes_back_after_a_crash_unless_it_was_stopped(service: Service) -> None:
+    assert service["restart"] == "unless-stopped"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_its_health_is_watched_without_a_shell(name: str) -> None:
+    """By its own program, or, for an image that has none, by the probe in the sidecar's."""
+    own = SERVICES[name].get("healthcheck")
+    if own is None:
+        assert any(target.startswith(f"http://{name}:") for target in SERVICES["sidecar"]["healthcheck"]["test"])
+    else:
+        assert own["test"][0] == "CMD"
+
+
+@every_service
+def test_its_files_are_mounted_read_only_and_data_lives_in_named_volumes(service: Service) -> None:
+    """A missing file is an error, and never an empty folder that Docker makes."""
+    for mount in service.get("volumes", []):
+        if isinstance(mount, str):
+            assert default(mount).partition(":")[0] in COMPOSE["volumes"]
+        else:
+            assert (REPOSITORY / mount["source"]).exists()
+            assert mount["read_only"] is True
+            assert mount["bind"] == {"create_host_path": False}
+
+
+def test_the_log_directory_is_mounted_read_only() -> None:
+    assert "${EGO_MCP_LOG_DIR:-demo-logs}:/logs:ro" in SERVICES["sidecar"]["volumes"]
+
+
+@every_service
+def test_nothing_of_the_engine_or_the_machine_is_mounted(service: Service) -> None:
+    sources = [mount if isinstance(mount, str) else mount["source"] for mount in service.get("volumes", [])]
+    assert all(source.startswith(("./", "${EGO_MCP_LOG_DIR:-")) or source[0].isalpha() for source in sources)
+
+
+@pytest.mark.parametrize("port", PUBLISHED)
+def test_ports_are_published_on_loopback_only(port: str) -> None:
+    assert re.fullmatch(r"127\.0\.0\.1:\d+:\d+", default(port))
+
+
+def test_only_grafana_is_published_by_default() -> None:
+    assert [name for name, service in SERVICES.items() if "ports" in service] == ["grafana"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_only_what_has_a_published_port_is_in_a_network_with_a_way_out(name: str) -> None:
+    assert COMPOSE["networks"]["backend"] == {"internal": True}
+    service = SERVICES[name]
+    if "ports" not in service:
+        assert service.get("network_mode") == "none" or service["networks"] == ["backend"]
+
+
+@every_service
+def test_no_secret_stands_in_the_environment_or_in_an_argument(service: Service) -> None:
+    for name, value in service.get("environment", {}).items():
+        if re.search("PASSWORD|SECRET|TOKEN|KEY", name):
+            assert name.endswith("__FILE")
+            assert value.startswith("/run/secrets/")
+    assert not re.search("password|secret|token", " ".join(service.get("command", [])))
+
+
+def test_grafanas_password_is_a_generated_file_and_has_no_default() -> None:
+    assert COMPOSE["secrets"] == {"grafana-admin-password": {"file": "./secrets/grafana-admin-password"}}
+    assert (REPOSITORY / "secrets" / ".gitignore").read_text(encoding="utf-8").split() == ["*", "!.gitignore"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_it_waits_for_what_it_needs_to_be_healthy(name: str) -> None:
+    """Only of what has no health check of its own is it enough that it started."""
+    for needed, how in SERVICES[name].get("depends_on", {}).items():
+        expected = "service_healthy" if "healthcheck" in SERVICES[needed] else "service_started"
+        assert how["condition"] == expected
+
+
+def test_every_address_in_the_collectors_file_is_set_for_the_network() -> None:
+    """Its defaults are loopback, for plain processes; in a container nobody would reach them."""
+    text = (REPOSITORY / "collector-config" / "collector.yaml").read_text(encoding="utf-8")
+    assert set(re.findall(r"\$\{env:(\w+)", text)) <= SERVICES["collector"]["environment"].keys()
+
+
+def test_the_example_of_env_lists_every_variable_with_its_default() -> None:
+    example = (REPOSITORY / ".env.example").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^#(\w+)=(.*)$", example, re.MULTILINE))
+    text = "".join((REPOSITORY / name).read_text(encoding="utf-8") for name in FILES)
+    used = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", text))
+    assert used.keys() == listed.keys() - {"COMPOSE_FILE"}
+    del used["EGO_MCP_LOG_DIR"]  # no path would fit everybody
+    assert used.items() <= listed.items()
+
+
+@pytest.mark.parametrize("path", ["secrets/grafana-admin-password", ".env", "state.db", ".git/config", "logs/a.log"])
+def test_nothing_private_slips_into_a_build(path: str) -> None:
+    """.dockerignore shuts everything out and names what may pass."""
+    lines = (REPOSITORY / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    assert rules[0] == "*"
+    assert not any(path.startswith(rule.removeprefix("!")) for rule in rules[1:])

@@ -1,0 +1,75 @@
+"""Every configuration file passes its own server's checker, with the defaults and with the overlays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.stack.conftest import missing
+from tests.stack.servers import REPOSITORY, MissingServerError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.stack.processes import Way
+
+COLLECTOR = REPOSITORY / "collector-config"
+
+
+@dataclass(frozen=True)
+class Checker:
+    """Runs a server's own checker, which may read the repository and `directory`."""
+
+    way: Way
+    directory: Path
+
+    def __call__(self, server: str, *arguments: str | Path, **environment: str) -> None:
+        """The test fails with what the checker says."""
+        try:
+            command = [self.way.program(server), *arguments]
+        except MissingServerError as error:
+            if server == "tempo":  # may be missing even where the stack may not
+                pytest.skip(str(error))
+            missing(str(error))
+        status, said = self.way.check(command, environment, self.directory)
+        assert status == 0, said
+
+
+@pytest.fixture
+def check(way: Way, tmp_path: Path) -> Checker:
+    return Checker(way, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "overlays",
+    [
+        pytest.param((), id="the Collector's configuration is valid as it is"),
+        pytest.param(("token.yaml",), id="a token can be asked for"),
+        pytest.param(("tls.yaml",), id="TLS can be asked for"),
+        pytest.param(("token.yaml", "tls.yaml"), id="token and TLS can be asked for together"),
+    ],
+)
+def test_collector(check: Checker, overlays: tuple[str, ...], tmp_path: Path) -> None:
+    """`otelcol validate` reads every rule of the second layer."""
+    (tmp_path / "secret").write_text("none")
+    files = {f"EGOSCOPE_COLLECTOR_{name}_FILE": str(tmp_path / "secret") for name in ("TOKEN", "CERT", "KEY")}
+    check("collector", "validate", *(f"--config={COLLECTOR / name}" for name in ("collector.yaml", *overlays)), **files)
+
+
+def test_prometheus(check: Checker) -> None:
+    """`promtool check config` follows the rule files and targets too."""
+    check("promtool", "check", "config", REPOSITORY / "prometheus" / "prometheus.yml")
+
+
+def test_loki(check: Checker) -> None:
+    """`loki -verify-config` knows every key."""
+    check("loki", f"-config.file={REPOSITORY / 'loki' / 'loki.yaml'}", "-config.expand-env=true", "-verify-config")
+
+
+def test_tempo(check: Checker) -> None:
+    """`tempo -config.verify` knows every key and has no warning; Tempo may be missing even where the stack may not."""
+    check(
+        "tempo", f"-config.file={REPOSITORY / 'tempo' / 'tempo.yaml'}", "-config.expand-env=true", "-config.verify=true"
+    )

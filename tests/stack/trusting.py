@@ -1,0 +1,16 @@
+"""`egoscope serve` that believes any time in a log, so that the back ends have something to refuse.
+
+python -m tests.stack.trusting
+"""
+
+from __future__ import annotations
+
+import sys
+
+from egoscope import pipeline
+from egoscope.cli import app
+
+if __name__ == "__main__":
+    pipeline.__dict__["AHEAD_NS"] = 365 * 86_400 * 10**9
+    sys.argv[1:] = ["serve"]
+    app()

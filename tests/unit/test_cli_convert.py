@@ -1,0 +1,139 @@
+"""`egoscope convert`: exactly what would be sent, the same every time, and no secret in any of its files."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from converted import KEY
+from ego_lines import FEELING, completed, invoked
+from planted import found
+from recorded import RUNS, canaries_of, log_of
+from typer.testing import CliRunner
+
+from egoscope.cli import app
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILES = ("traces.jsonl", "metrics.jsonl", "logs.jsonl", "summary.json")
+
+
+@pytest.fixture
+def key_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a key; and let nothing of this machine's settings be heard."""
+    monkeypatch.setenv("EGOSCOPE_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "key"
+    path.write_bytes(KEY)
+    path.chmod(0o600)
+    return path
+
+
+def convert(*arguments: Path | str) -> tuple[int, str]:
+    """Run the command; return its exit code and what it said."""
+    result = CliRunner().invoke(app, ["convert", *map(str, arguments)])
+    assert not result.exception or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.output
+
+
+def requests(path: Path) -> list[dict[str, Any]]:
+    """Return the requests of one file."""
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+@pytest.mark.parametrize(("run", "calls"), RUNS.items())
+def test_all_calls_of_a_recorded_run_and_no_secret(run: str, calls: int, tmp_path: Path, key_file: Path) -> None:
+    """Traces, metrics, logs, summary and what is printed."""
+    log, out = log_of(run), tmp_path / "out"
+    code, said = convert(log, "--out", out, "--key-file", key_file)
+    assert code == 0
+    spans = [
+        span
+        for request in requests(out / "traces.jsonl")
+        for resource in request["resourceSpans"]
+        for scope in resource["scopeSpans"]
+        for span in scope["spans"]
+    ]
+    assert len(spans) == calls
+    assert f"{calls} calls" in said
+    summary = json.loads((out / "summary.json").read_bytes())
+    assert (summary["spans"], summary["unparsable"]) == (calls, 0)
+    assert summary["lines"] == summary["log_records"] == log.read_bytes().count(b"\n")
+    written = b"\n".join((out / name).read_bytes() for name in FILES)
+    assert found(canaries_of(run), written + said.encode()) == []
+    assert sorted(one.name for one in out.iterdir()) == sorted(FILES)
+
+
+def test_the_summary_names_fields_of_the_policy_only(tmp_path: Path, key_file: Path) -> None:
+    """An unknown field's name can be private too: it is counted as (unknown)."""
+    log = tmp_path / "ego-mcp-2026-11-20.log"
+    said = {"a_wish_of_my_own": 0.5, "tool_output": "x", "person_id": "someone", **FEELING}
+    log.write_bytes(completed(1, "remember", **said) + b"\n")
+    assert convert(log, "--out", tmp_path / "out", "--key-file", key_file)[0] == 0
+    fields = json.loads((tmp_path / "out" / "summary.json").read_bytes())["fields"]
+    counted = {(one["field"], one["action"], one["reason"]): one["count"] for one in fields}
+    assert counted["(unknown)", "dropped", "not_in_policy"] == 1
+    assert counted["tool_output", "dropped", "private_field"] == 1
+    assert counted["person_id", "pseudonymised", "allowed"] == 1
+    assert counted["valence", "kept", "allowed"] == 1
+    assert b"a_wish_of_my_own" not in b"".join((tmp_path / "out" / name).read_bytes() for name in FILES)
+
+
+def test_the_same_log_and_key_give_the_same_files_wherever_the_log_stands(tmp_path: Path, key_file: Path) -> None:
+    """Byte for byte; and another key gives other ids and pseudonyms."""
+    lines = b"".join(line + b"\n" for line in (invoked(0), completed(40, person_id="someone", trust_level=0.5)))
+    outputs: list[list[bytes]] = []
+    for name in ("one", "two", "three"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "ego-mcp-2026-11-20.log").write_bytes(lines)
+        if name == "three":
+            key_file.write_bytes(KEY[::-1])
+        assert convert(folder, "--out", folder / "out", "--key-file", key_file)[0] == 0
+        outputs.append([(folder / "out" / file).read_bytes() for file in FILES])
+    assert outputs[0] == outputs[1]
+    assert [one == other for one, other in zip(outputs[0], outputs[2], strict=True)] == [False, False, False, True]
+
+
+def test_ids_are_hex_and_numbers_are_as_otlp_json_has_them(tmp_path: Path, key_file: Path) -> None:
+    """Lower camel case, 64-bit integers as strings, enumerations as numbers."""
+    log = tmp_path / "ego-mcp-2026-11-20.log"
+    log.write_bytes(invoked(0) + b"\n" + completed(40) + b"\n")
+    convert(log, "--out", tmp_path / "out", "--key-file", key_file)
+    (request,) = requests(tmp_path / "out" / "traces.jsonl")
+    (span,) = request["resourceSpans"][0]["scopeSpans"][0]["spans"]
+    assert (len(bytes.fromhex(span["traceId"])), len(bytes.fromhex(span["spanId"]))) == (16, 8)
+    assert span["kind"] == 2
+    assert isinstance(span["startTimeUnixNano"], str)
+
+
+def test_a_directory_gives_one_instance_a_file(tmp_path: Path, key_file: Path) -> None:
+    """And an empty file is nothing to fail on."""
+    for day, at in ((20, 0), (21, 1000)):
+        (tmp_path / f"ego-mcp-2026-11-{day}.log").write_bytes(invoked(at) + b"\n" + completed(at + 40) + b"\n")
+    (tmp_path / "ego-mcp-2026-11-22.log").touch()
+    assert convert(tmp_path, "--out", tmp_path / "out", "--key-file", key_file)[0] == 0
+    instances = {
+        attribute["value"]["stringValue"]
+        for request in requests(tmp_path / "out" / "traces.jsonl")
+        for attribute in request["resourceSpans"][0]["resource"]["attributes"]
+        if attribute["key"] == "service.instance.id"
+    }
+    assert len(instances) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        pytest.param(["nowhere", "--out", "out"], "nowhere: names no file", id="no such log"),
+        pytest.param(["nowhere", "--out", "out", "--source", "diary"], "diary: not known", id="no such source"),
+    ],
+)
+def test_what_cannot_be_converted_is_said_in_a_sentence(key_file: Path, arguments: list[str], sentence: str) -> None:
+    """Exit code 2 and no traceback; nothing is written."""
+    code, said = convert(*arguments, "--key-file", key_file)
+    assert code == 2
+    assert sentence in said
+    assert not (key_file.parent / "out").exists()

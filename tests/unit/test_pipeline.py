@@ -1,0 +1,236 @@
+"""The order of things: read, convert, commit, and only then send; a full disk or a full outbox loses nothing."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+from converted import KEY, RESOURCE, Sent, scalars
+from ego_lines import START_MS, completed, invoked, said
+
+from egoscope.delivery.ledger import Ledger
+from egoscope.delivery.outbox import Outbox
+from egoscope.delivery.state import StateFile
+from egoscope.otlp.client import Signal
+from egoscope.pipeline import Pipeline
+from egoscope.sources.tail import Tail
+from egoscope.wiring import build_format
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CALLS = 400
+LINES = [line for number in range(CALLS) for line in (invoked(number * 100), completed(number * 100 + 40))]
+
+
+class Rig:
+    """A pipeline with a state file of its own, a log to read and a clock that a test sets."""
+
+    def __init__(self, folder: Path, *, limit_bytes: int = 1 << 28) -> None:
+        self.log = folder / "ego-mcp-2026-11-20.log"
+        self.log.touch()
+        self.now_ns = (START_MS + 10**7) * 1_000_000
+        self.state = StateFile(folder / "state.db")
+        self.outbox = Outbox(self.state, limit_bytes=limit_bytes)
+        self.tail = Tail([str(self.log)], derive_id=lambda _device, _inode, _head: "i1", known=self.state.checkpoints())
+        self.pipeline = Pipeline(
+            tail=self.tail,
+            log_format=build_format(KEY, None),
+            state=self.state,
+            outbox=self.outbox,
+            ledger=Ledger(self.state.ledger(), []),
+            key=KEY,
+            resource=lambda _checkpoint: RESOURCE,
+            sidecar_resource=(("service.name", "egoscope"),),
+            clock_ns=lambda: self.now_ns,
+            batch_bytes=16 * 1024,
+            keepalive_ns=0,
+            on_commit=lambda: None,
+        )
+
+    def write(self, *lines: bytes) -> None:
+        """Append lines to the log."""
+        with self.log.open("ab") as file:
+            file.write(b"".join(line + b"\n" for line in lines))
+
+    def read_all(self) -> None:
+        """Read until there is nothing more to do."""
+        while self.pipeline.run_once():
+            pass
+
+    def fill_disk(self) -> None:
+        """Let the state file not grow by a single page."""
+        pages = self.state.db.execute("PRAGMA page_count").fetchone()[0]
+        self.state.db.execute(f"PRAGMA max_page_count = {pages}")
+
+    def empty_disk(self) -> None:
+        """Let it grow again."""
+        self.state.db.execute("PRAGMA max_page_count = 1000000")
+
+    def committed(self) -> Sent:
+        """Return everything of the log that stands in the outbox."""
+        sent = Sent()
+        rows = self.state.db.execute("SELECT signal, data FROM outbox WHERE source = 'i1' ORDER BY id")
+        for signal, data in rows.fetchall():
+            sent.add(Signal(signal), data)
+        return sent
+
+    def offsets(self) -> list[int]:
+        """Return the offset of each line that stands in the outbox."""
+        return [int(scalars(log.attributes)["log.file.record_offset"]) for log in self.committed().logs]
+
+    def close(self) -> None:
+        """Let go of the files, as at an end without a farewell."""
+        self.tail.close()
+        self.state.close()
+
+
+def offsets_of(*lines: bytes) -> list[int]:
+    """Return where each line starts."""
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + len(line) + 1)
+    return starts[:-1]
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    """Return a pipeline on an empty log."""
+    with closing(Rig(tmp_path)) as made:
+        yield made
+
+
+def test_every_line_is_committed_once(rig: Rig) -> None:
+    """In as many batches as it takes, and nothing more when nothing was written."""
+    rig.write(*LINES)
+    rig.read_all()
+    rig.read_all()
+    assert rig.offsets() == offsets_of(*LINES)
+    assert len(rig.committed().spans) == CALLS
+
+
+@pytest.mark.parametrize("looks", [1, 2, 5])
+def test_a_stop_after_any_commit_loses_nothing_and_doubles_nothing(tmp_path: Path, looks: int) -> None:
+    """A new pipeline goes on where the last commit stands; totals, ids and pairs included."""
+    with closing(Rig(tmp_path)) as first:
+        first.write(*LINES)
+        for _ in range(looks):
+            first.pipeline.run_once()
+        assert 0 < len(first.offsets()) < len(LINES)
+    with closing(Rig(tmp_path)) as second:
+        second.read_all()
+        assert second.offsets() == offsets_of(*LINES)
+        committed = second.committed()
+        assert len({span.span_id for span in committed.spans}) == CALLS
+        assert committed.total("ego.calls") == CALLS
+
+
+def test_while_the_disk_is_full_the_batch_is_kept_and_nothing_is_read(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It says so once, without content, and goes on by itself when there is room; nothing twice."""
+    rig.write(*LINES[:4])
+    rig.read_all()
+    rig.fill_disk()
+    rig.write(*LINES[4:])
+    with caplog.at_level(logging.INFO):
+        assert not any([rig.pipeline.run_once() for _ in range(50)][-3:])
+        assert rig.pipeline.stuck
+        before = rig.offsets()
+        assert rig.pipeline.run_once() is False
+        assert rig.offsets() == before
+        rig.empty_disk()
+        rig.read_all()
+    assert not rig.pipeline.stuck
+    assert rig.offsets() == offsets_of(*LINES)
+    assert rig.committed().total("ego.calls") == CALLS
+    assert [record.message for record in caplog.records if "state file" in record.message] == [
+        "the state file cannot be written: is the disk full? reading is paused",
+        "the state file can be written again",
+    ]
+
+
+def test_the_farewell_on_a_full_disk_does_not_forget_the_batch_that_waits(rig: Rig) -> None:
+    """`finish` commits what waits first; what it cannot commit stays where it is."""
+    rig.write(*LINES[:4])
+    rig.read_all()
+    rig.fill_disk()
+    rig.write(*LINES[4:])
+    while rig.pipeline.run_once():
+        pass
+    assert rig.pipeline.stuck
+    rig.pipeline.finish()
+    rig.empty_disk()
+    rig.pipeline.finish()
+    rig.read_all()
+    assert rig.offsets() == offsets_of(*LINES)
+
+
+def test_a_restart_on_a_full_disk_loses_nothing(tmp_path: Path) -> None:
+    """What could not be committed is read again, and the ledger counts it once."""
+    with closing(Rig(tmp_path)) as first:
+        first.write(b"no record", *LINES[:4])
+        first.read_all()
+        first.fill_disk()
+        first.write(b"no record", *LINES[4:])
+        first.read_all()
+        assert first.pipeline.stuck
+    with closing(Rig(tmp_path)) as second:
+        second.read_all()
+        assert second.offsets() == offsets_of(b"no record", *LINES[:4], b"no record", *LINES[4:])
+        ledger = second.state.ledger().items()
+        assert [total for (name, _), total in ledger if name == "egoscope.lines.unparsable"] == [2]
+
+
+def test_at_the_bound_of_the_outbox_reading_stops_and_the_lag_shows(tmp_path: Path) -> None:
+    """Where requests are taken away it goes on, and every line is there once."""
+    with closing(Rig(tmp_path, limit_bytes=100_000)) as rig:
+        rig.write(*LINES)
+        rig.read_all()
+        assert rig.pipeline.paused
+        assert rig.pipeline.unread_bytes > 0
+        seen: list[int] = []
+        for _ in range(100):
+            seen += rig.offsets()
+            for (one,) in rig.state.db.execute("SELECT id FROM outbox").fetchall():
+                rig.outbox.delete(one)
+            rig.read_all()
+            if not rig.outbox.waiting().requests:
+                break
+        assert seen == offsets_of(*LINES)
+        assert not rig.pipeline.paused
+
+
+def test_a_call_that_never_ends_expires_though_nothing_is_written_any_more(rig: Rig) -> None:
+    """By the clock, once everything written until then was read."""
+    rig.pipeline._keepalive_ns = 10**15  # pyright: ignore[reportPrivateUsage]
+    rig.now_ns = START_MS * 1_000_000
+    rig.write(invoked(0))
+    rig.read_all()
+    for (one,) in rig.state.db.execute("SELECT id FROM outbox").fetchall():
+        rig.outbox.delete(one)
+    rig.now_ns += 901 * 10**9 + 2 * 10**9
+    rig.read_all()
+    (span,) = rig.committed().spans
+    assert scalars(span.attributes)["ego.outcome"] == "unfinished"
+
+
+def test_a_series_is_kept_alive_only_up_to_what_was_read_and_only_behind_an_empty_outbox(rig: Rig) -> None:
+    """A point later than an unread line would push that line's count behind its time."""
+    rig.pipeline._keepalive_ns = 10**15  # pyright: ignore[reportPrivateUsage]
+    rig.now_ns = START_MS * 1_000_000 + 60 * 10**9
+    rig.write(said(0, "Routing tool call"))
+    rig.read_all()
+    rig.now_ns += 60 * 10**9
+    rig.read_all()
+    series = [points for (name, _), points in rig.committed().points.items() if name == "ego.log.lines"]
+    assert [points[-1][0] for points in series] == [START_MS]
+    for (one,) in rig.state.db.execute("SELECT id FROM outbox").fetchall():
+        rig.outbox.delete(one)
+    rig.now_ns += 60 * 10**9
+    rig.read_all()
+    series = [points for (name, _), points in rig.committed().points.items() if name == "ego.log.lines"]
+    assert [points[-1] for points in series] == [(rig.now_ns // 1_000_000 - 1000, 1)]

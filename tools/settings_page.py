@@ -1,0 +1,84 @@
+"""Write the table of all settings into docs/configuration.md, from the class that reads them.
+
+    python tools/settings_page.py [--check]
+
+The table stands between two marks; the rest of the page is written by hand. `--check` writes nothing and fails where
+the table is not what this makes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
+BEGIN: Final = "<!-- settings: made by tools/settings_page.py -->"
+END: Final = "<!-- end of settings -->"
+
+_HEAD: Final = ("| Setting | Default | Allowed | What it is |", "| --- | --- | --- | --- |")
+
+
+def table() -> str:
+    """Return the table: a row a setting, in the order of the class."""
+    os.environ.pop("XDG_STATE_HOME", None)  # the default as it is where nobody changed it
+    from egoscope.config import Settings  # noqa: PLC0415 (its defaults are made at import)
+
+    # By alias: the two settings that have ego-mcp's own names.
+    properties: dict[str, dict[str, Any]] = Settings.model_json_schema()["properties"]
+    return "\n".join([*_HEAD, *(_row(name, spec) for name, spec in properties.items())])
+
+
+def _row(name: str, spec: dict[str, Any]) -> str:
+    option = name if name.startswith("EGO_MCP_") else f"EGOSCOPE_{name.upper()}"
+    cells = (f"`{option}`", _default(spec.get("default")), _allowed(spec), spec["description"])
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+
+def _default(value: object) -> str:
+    match value:
+        case None | [] | ():
+            return "not set"
+        case bool():
+            return f"`{str(value).lower()}`"
+        case float():
+            return f"`{value:g}`"
+        case _:
+            return f"`{value}`"
+
+
+def _allowed(spec: dict[str, Any]) -> str:
+    """Say what a value must be, in words."""
+    # An optional setting has its kind beside "null".
+    kinds: list[dict[str, Any]] = [one for one in spec.get("anyOf", [spec]) if one.get("type") != "null"]
+    (kind,) = kinds
+    if "enum" in kind:
+        return ", ".join(f"`{value}`" for value in kind["enum"])
+    if "pattern" in kind:
+        return f"matches `{kind['pattern']}`"
+    words = {"integer": "whole number", "number": "number", "boolean": "`true`, `false`", "array": "list"}
+    allowed = words.get(kind["type"], "path" if kind.get("format") == "path" else "text")
+    bounds = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to"}
+    return " ".join([allowed, *(f"{word} {kind[name]:g}" for name, word in bounds.items() if name in kind)])
+
+
+def main(arguments: list[str]) -> int:
+    """Write the page, or with `--check` only compare; return the exit status."""
+    page = PAGE.read_text(encoding="utf-8")
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        print(f"{PAGE.name}: the marks of the table are missing", file=sys.stderr)
+        return 1
+    fresh = f"{before}{BEGIN}\n{table()}\n{END}{after}"
+    if "--check" in arguments:
+        if fresh != page:
+            print(f"docs/{PAGE.name} is not what the settings say: run python tools/settings_page.py", file=sys.stderr)
+        return int(fresh != page)
+    PAGE.write_text(fresh, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

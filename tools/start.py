@@ -1,0 +1,68 @@
+"""Start the stack with docker compose, on the agent's log or on the demo, and say where Grafana is.
+
+    python3 tools/start.py
+
+The log directory is $EGO_MCP_LOG_DIR (from the environment or .env), else ego-mcp's own default. Where it holds no
+ego-mcp log, the demo plays in a volume of its own. The sidecar runs as the directory's owner, who may read it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import secret
+
+REPOSITORY: Final = Path(__file__).resolve().parent.parent
+EGO_MCP_DEFAULT: Final = "/tmp"  # noqa: S108 (ego-mcp's own default)
+LOGS: Final = "ego-mcp-*.log"
+
+
+def from_dotenv(name: str) -> str | None:
+    """Return what .env says of a variable, None where it says nothing."""
+    try:
+        lines = (REPOSITORY / ".env").read_text().splitlines()
+    except FileNotFoundError:
+        return None
+    found = [line.partition("=")[2].strip() for line in lines if line.startswith(f"{name}=")]
+    return found[-1] if found else None
+
+
+def setting(name: str, default: str) -> str:
+    """Return a setting as docker compose sees it: the environment before .env."""
+    return os.environ.get(name) or from_dotenv(name) or default
+
+
+def surroundings() -> tuple[dict[str, str], list[str]]:
+    """Return the environment for docker compose, and the profiles to switch on."""
+    logs = Path(setting("EGO_MCP_LOG_DIR", EGO_MCP_DEFAULT)).expanduser().resolve()
+    environment = dict(os.environ)
+    if not any(logs.glob(LOGS)):
+        print(f"No ego-mcp log in {logs}: playing the demo.")
+        environment.pop("EGO_MCP_LOG_DIR", None)
+        return environment, ["--profile", "demo"]
+    owner = logs.stat()
+    environment["EGO_MCP_LOG_DIR"] = str(logs)
+    if owner.st_uid != 0:  # never as root; a directory of root's must be open to others
+        environment.setdefault("EGOSCOPE_UID", setting("EGOSCOPE_UID", str(owner.st_uid)))
+        environment.setdefault("EGOSCOPE_GID", setting("EGOSCOPE_GID", str(owner.st_gid)))
+    return environment, []
+
+
+def main() -> int:
+    """Start, wait until all is healthy, and tell where to look."""
+    password = secret.ensure()
+    environment, profiles = surroundings()
+    command = ["docker", "compose", *profiles, "up", "--detach", "--build", "--wait"]
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, check=False)
+    if done.returncode == 0:
+        port = setting("EGOSCOPE_GRAFANA_PORT", "3000")
+        print(f"Grafana: http://127.0.0.1:{port}  user admin, password in {password.relative_to(REPOSITORY)}")
+    return done.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
