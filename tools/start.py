@@ -36,10 +36,16 @@ def setting(name: str, default: str) -> str:
     return os.environ.get(name) or from_dotenv(name) or default
 
 
+def timezone() -> str:
+    """Return this machine's time zone by name, so that an hour of the day means the same in the container; else UTC."""
+    zone = Path("/etc/localtime").resolve()
+    return str(zone).partition("zoneinfo/")[2] or "UTC"
+
+
 def surroundings() -> tuple[dict[str, str], list[str]]:
     """Return the environment for docker compose, and the profiles to switch on."""
     logs = Path(setting("EGO_MCP_LOG_DIR", EGO_MCP_DEFAULT)).expanduser().resolve()
-    environment = dict(os.environ)
+    environment = {**os.environ, "TZ": setting("TZ", timezone())}
     if not any(logs.glob(LOGS)):
         print(f"No ego-mcp log in {logs}: playing the demo.")
         environment.pop("EGO_MCP_LOG_DIR", None)

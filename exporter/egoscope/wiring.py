@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import shutil
 import sqlite3
 import threading
 import time
@@ -267,6 +268,9 @@ class Sidecar:
             c.OUTBOX_BYTES: lambda: float(self._outbox.waiting().size),
             c.OUTBOX_LIMIT: lambda: float(self._outbox.limit_bytes),
             c.FILES: lambda: float(len(self._tail.files())),
+            c.DISK_FREE: lambda: float(shutil.disk_usage(self._settings.state_dir).free),
+            c.DISK_SIZE: lambda: float(shutil.disk_usage(self._settings.state_dir).total),
+            c.UTC_OFFSET: lambda: float(time.localtime().tm_gmtoff),
         }
 
     def _lag_s(self) -> float:

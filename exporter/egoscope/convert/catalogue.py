@@ -218,6 +218,27 @@ FILES: Final = Metric(
     description="Files being followed",
     prometheus="egoscope_files",
 )
+DISK_FREE: Final = Metric(
+    name="egoscope.disk.free",
+    kind=Kind.GAUGE,
+    unit="By",
+    description="Bytes free on the disk of the state directory; in docker compose the back ends lie on the same one",
+    prometheus="egoscope_disk_free_bytes",
+)
+DISK_SIZE: Final = Metric(
+    name="egoscope.disk.size",
+    kind=Kind.GAUGE,
+    unit="By",
+    description="Size of the disk of the state directory",
+    prometheus="egoscope_disk_size_bytes",
+)
+UTC_OFFSET: Final = Metric(
+    name="egoscope.utc_offset",
+    kind=Kind.GAUGE,
+    unit="s",
+    description="How far local time is ahead of UTC where the agent lives; tells the hour of the day",
+    prometheus="egoscope_utc_offset_seconds",
+)
 SENDS: Final = Metric(
     name="egoscope.sends",
     kind=Kind.COUNTER,
@@ -252,5 +273,8 @@ METRICS: Final = (
     OUTBOX_BYTES,
     OUTBOX_LIMIT,
     FILES,
+    DISK_FREE,
+    DISK_SIZE,
+    UTC_OFFSET,
     SENDS,
 )
