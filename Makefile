@@ -46,7 +46,7 @@ check: $(VENV)/.dev ## Formatting, lint, types, import rules, generated files
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(BIN)/python grafana/dashgen/first.py --check
+	cd grafana && ../$(BIN)/python -m dashgen --check
 	$(BIN)/python tools/settings_page.py --check
 
 format: $(VENV)/.dev ## Format the code
@@ -67,7 +67,7 @@ bench: $(VENV)/.dev ## Measure everything side by side; writes docs/performance.
 	$(BIN)/python -m bench
 
 dashboards: $(VENV)/.dev ## Generate the dashboards
-	$(BIN)/python grafana/dashgen/first.py
+	cd grafana && ../$(BIN)/python -m dashgen
 
 demo: $(BIN)/egoscope ## Write a demo log to ./demo-logs until Ctrl-C
 	$(BIN)/egoscope demo --out demo-logs --days 1

@@ -1,0 +1,188 @@
+"""What all dashboards have in common: uid, links to the others, variables, annotations, refresh."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from grafana_foundation_sdk.builders.dashboard import (
+    AnnotationQuery,
+    Dashboard,
+    DashboardLink,
+    QueryVariable,
+    TextBoxVariable,
+)
+from grafana_foundation_sdk.models.dashboard import (
+    Dashboard as BuiltDashboard,
+)
+from grafana_foundation_sdk.models.dashboard import (
+    DashboardCursorSync,
+    DashboardLinkType,
+    VariableHide,
+    VariableOption,
+    VariableRefresh,
+    VariableSort,
+)
+
+from dashgen.colours import ERROR, GOOD, WARNING
+from dashgen.queries import CHOSEN, FAILED, PROMETHEUS, counted, of
+from egoscope.convert import catalogue as c
+from egoscope.convert import semconv as s
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from grafana_foundation_sdk.cog.builder import Builder
+    from grafana_foundation_sdk.models.dashboard import AnnotationQuery as BuiltAnnotation
+    from grafana_foundation_sdk.models.dashboard import Panel, VariableModel
+
+TAG: Final = "egoscope"
+SCHEMA_VERSION: Final = 37
+"""Grafana 9.4's: it shows a newer one as it is, without its migrations; Grafana 13 migrates this one."""
+
+NOW: Final = "egoscope-now"
+HISTORY: Final = "egoscope-history"
+LOGS: Final = "egoscope-logs"
+TRACES: Final = "egoscope-traces"
+PRIVACY: Final = "egoscope-privacy"
+PIPELINE: Final = "egoscope-pipeline"
+
+
+def _chosen_from(name: str, label: str, text: str, definition: str) -> QueryVariable:
+    return (
+        QueryVariable(name)
+        .label(label)
+        .description(text)
+        .datasource(PROMETHEUS)
+        .query({"query": definition, "refId": name})
+        .definition(definition)
+        .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(VariableSort.ALPHABETICAL_ASC)
+        .multi(True)
+        .include_all(True)
+        .all_value(".*")
+        .current(VariableOption(selected=True, text=["All"], value=["$__all"]))
+    )
+
+
+def instance() -> QueryVariable:
+    """Return the choice of log files: each is an instance, with series and streams of its own."""
+    return _chosen_from(
+        "instance", "Log file", "Every log file is an instance", f"label_values({c.LAST_EVENT.prometheus}, instance)"
+    )
+
+
+def tool() -> QueryVariable:
+    """Return the choice of tools."""
+    return _chosen_from("tool", "Tool", "Tools that were called", f"label_values({of(c.CALLS, CHOSEN)}, {s.TOOL})")
+
+
+def level() -> QueryVariable:
+    """Return the choice of log levels."""
+    query = f"label_values({of(c.LOG_LINES, CHOSEN)}, {s.LABEL_LEVEL})"
+    return _chosen_from("level", "Level", "Severity of a log line", query)
+
+
+def logger() -> QueryVariable:
+    """Return the choice of loggers."""
+    query = f"label_values({of(c.LOG_LINES, CHOSEN)}, {s.LABEL_LOGGER})"
+    return _chosen_from("logger", "Logger", "What part of the agent wrote a line", query)
+
+
+def person() -> QueryVariable:
+    """Return the choice of people, by pseudonym."""
+    query = f"label_values({of(c.TRUST, CHOSEN)}, {s.LABEL_PERSON})"
+    return _chosen_from("person", "Person", "Keyed pseudonyms: no name ever leaves the agent's machine", query)
+
+
+def utc_offset() -> QueryVariable:
+    """Return the agent's distance from UTC in seconds, asked of the sidecar; never shown."""
+    query = f"query_result(max({c.UTC_OFFSET.prometheus}) or vector(0))"
+    return (
+        QueryVariable("utc_offset")
+        .description("Seconds that the agent's local time is ahead of UTC")
+        .datasource(PROMETHEUS)
+        .query({"query": query, "refId": "utc_offset"})
+        .definition(query)
+        .regex(r"/\} (-?\d+)/")
+        .refresh(VariableRefresh.ON_DASHBOARD_LOAD)
+        .hide(VariableHide.HIDE_VARIABLE)
+        .current(VariableOption(selected=True, text="0", value="0"))
+    )
+
+
+def search() -> TextBoxVariable:
+    """Return a field for a text to search log lines for."""
+    return (
+        TextBoxVariable("search")
+        .label("Contains")
+        .description("Only lines that contain this, in any case")
+        .default_value("")
+    )
+
+
+def _annotation(name: str, colour: str, expression: str, title: str, *, shown: bool = True) -> AnnotationQuery:
+    return (
+        AnnotationQuery()
+        .name(name)
+        .datasource(PROMETHEUS)
+        .enable(shown)
+        .icon_color(colour)
+        .expr(expression)
+        .step("15s")
+        .title_format(title)
+        .text_format("")
+        .tag_keys("")
+    )
+
+
+def marks() -> list[Builder[BuiltAnnotation]]:
+    """Return what is marked on every graph: starts of the process, bursts of failures, alerts."""
+    starts = counted(of(c.PROCESS_STARTS, CHOSEN), "$__interval")
+    failures = counted(of(c.CALLS, CHOSEN, FAILED), "5m")
+    return [
+        _annotation("Process starts", GOOD, f"{starts} > 0", "The agent's process started"),
+        _annotation("Failure bursts", WARNING, f"{failures} >= 5", "Five or more calls failed within five minutes"),
+        _annotation("Alerts", ERROR, 'ALERTS{alertstate="firing"}', "{{alertname}}"),
+    ]
+
+
+def dashboard(
+    uid: str,
+    title: str,
+    text: str,
+    panels: Sequence[Builder[Panel]],
+    *,
+    variables: Sequence[Builder[VariableModel]] = (),
+    since: str = "now-30m",
+    refresh: str = "5s",
+    annotated: bool = True,
+) -> BuiltDashboard:
+    """Return a whole dashboard; panels are numbered in the order given."""
+    frame = (
+        Dashboard(title)
+        .uid(uid)
+        .description(f"{text} Generated by grafana/dashgen: do not edit.")
+        .tags([TAG])
+        .readonly()
+        .tooltip(DashboardCursorSync.CROSSHAIR)
+        .timezone("browser")
+        .time(since, "now")
+        .refresh(refresh)
+        .variables(list(variables))
+        .annotations(marks() if annotated else [])
+        .link(
+            DashboardLink("egoscope")
+            .type(DashboardLinkType.DASHBOARDS)
+            .tags([TAG])
+            .as_dropdown(False)
+            .include_vars(True)
+            .keep_time(True)
+        )
+    )
+    for number, panel in enumerate(panels, start=1):
+        built = panel.build()
+        built.id_val = number
+        frame.with_panel(panel)
+    whole = frame.build()
+    whole.schema_version = SCHEMA_VERSION
+    return whole
