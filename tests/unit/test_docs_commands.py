@@ -1,0 +1,135 @@
+"""What a reader copies from the pages works as it stands there; what is not run says why."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.pages import COMMANDS, PAGES, ROOT, Block, blocks
+
+EVERY: Final = [block for page in PAGES for block in blocks(page)]
+SHELL: Final = ("bash", "-euo", "pipefail", "-c")
+RUN_HERE: Final = (
+    "docs/configuration.md: Configuration",
+    "docs/configuration.md: Where the logs are",
+    "docs/configuration.md: Extending a policy",
+    "docs/configuration.md: Token and TLS",
+    "docs/getting-started.md: Where is my log?",
+    "docs/operations.md: Backup",
+    "docs/privacy.md: Privacy: what leaves, and what never does",
+)
+RUN_ELSEWHERE: Final = {"docs/api.md": "tests/stack/test_api_page.py"}
+NOT_RUN: Final = {
+    "README.md: Start": "starts everything on this machine; .ci/run begins with a clean clone",
+    "README.md: Test": "would run this very test",
+    "docs/getting-started.md: What you need": "fetches the repository",
+    "docs/getting-started.md: Start with Docker": "starts everything; so does tests/stack/test_compose_up.py, on free ports",
+    "docs/getting-started.md: Start without Docker": "with a Docker engine it starts everything on this machine",
+    "docs/operations.md: Health pages": "a fixed port; tests/unit/test_health.py asks the same pages of a free one",
+    "docs/operations.md: Doctor": "asks every server at its fixed port; tests/unit/test_doctor.py",
+}
+VARYING: Final = re.compile(r"[0-9]+")
+
+
+def of(place: str) -> list[Block]:
+    """Return the blocks of one section."""
+    return [block for block in EVERY if block.place == place]
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Path:
+    """A directory with a demo's log, as a reader has who did what the pages say."""
+    demo = "egoscope demo --out demo-logs --days 0.02 --no-live"
+    assert run(demo, tmp_path)[0] == 0
+    return tmp_path
+
+
+def run(commands: str, directory: Path) -> tuple[int, str]:
+    """Run commands as a reader would who has `.venv/bin` on PATH; return the status and all that is printed."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("EGOSCOPE_", "EGO_MCP_", "XDG_"))}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        [*SHELL, commands],
+        env={**own, "PATH": path, "HOME": str(directory)},
+        cwd=directory,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    return done.returncode, done.stdout
+
+
+def test_every_command_of_the_pages_is_run_by_a_test_or_says_why_not() -> None:
+    """And nothing is listed that is on no page."""
+    places = {block.place for block in EVERY if block.language in COMMANDS and block.page not in RUN_ELSEWHERE}
+    assert places == {*RUN_HERE, *NOT_RUN}
+    assert all((ROOT / test).is_file() for test in RUN_ELSEWHERE.values())
+
+
+def test_every_block_says_its_language() -> None:
+    """`sh` or `console` where it holds commands: a bare block is something to look at."""
+    bare = [block.code for block in EVERY if not block.language]
+    assert [code for code in bare if re.search(r"^(\$ |curl |egoscope [a-z]|make |docker )", code, re.MULTILINE)] == []
+
+
+def test_a_wrong_setting_is_named_as_the_page_shows(tmp_path: Path) -> None:
+    (block,) = of("docs/configuration.md: Configuration")
+    _, said = run(block.commands, tmp_path)
+    assert f"$ {block.commands}{said}" == block.code
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["docs/configuration.md: Where the logs are", "docs/privacy.md: Privacy: what leaves, and what never does"],
+)
+def test_a_command_of_the_page_works_on_a_demo_log(place: str, reader: Path) -> None:
+    (block,) = of(place)
+    status, said = run(block.commands, reader)
+    assert status == 0, said
+
+
+def test_the_page_shows_where_a_log_is(reader: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (block,) = of("docs/getting-started.md: Where is my log?")
+    status, said = run(f"export EGO_MCP_LOG_DIR=demo-logs\n{block.commands}", reader)
+    assert status == 0
+    assert "demo-logs/ego-mcp-" in said
+
+
+def test_the_policy_of_the_page_is_valid_and_does_what_the_page_shows(tmp_path: Path) -> None:
+    """Word for word, but for how many lines a demo has at this time of the day."""
+    policy, console = of("docs/configuration.md: Extending a policy")
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "ego_mcp.toml").write_text(policy.code)
+    shown = [line for line in console.code.splitlines() if not line.startswith("$ ")]
+    status, said = run(console.commands, tmp_path)
+    assert status == 0, said
+    printed = [line for line in said.splitlines() if "calls in" not in line]  # the demo's own words, to standard error
+    assert [VARYING.sub("N", line) for line in printed] == [VARYING.sub("N", line) for line in shown]
+
+
+def test_the_certificate_of_the_page_can_be_made(tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    (command, _) = of("docs/configuration.md: Token and TLS")
+    status, said = run(command.commands, tmp_path)
+    assert status == 0, said
+    assert (tmp_path / "collector.crt").is_file()
+
+
+def test_the_backup_of_the_page_holds_the_key(reader: Path) -> None:
+    state = reader / ".local" / "state" / "egoscope"
+    assert run("EGO_MCP_LOG_PATH=demo-logs egoscope start --once", reader)[0] == 0
+    assert (state / "pseudonym.key").is_file()
+    (block,) = of("docs/operations.md: Backup")
+    status, said = run(f"{block.commands}\ntar -tzf egoscope-state.tar.gz", reader)
+    assert status == 0, said
+    assert "egoscope/pseudonym.key" in said
