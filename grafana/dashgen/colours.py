@@ -42,6 +42,12 @@ LEVELS: Final = {
     "CRITICAL": CRITICAL,
 }
 OUTCOMES: Final = {"ok": GOOD, "error": ERROR, "unfinished": WARNING}
+# What redaction did with a value.
+ACTIONS: Final = {"kept": GOOD, "pseudonymised": "#CC79A7", "counted": "#009E73", "dropped": QUIET}
+# What became of a request to the back ends.
+SENDS: Final = {"accepted": GOOD, "unavailable": WARNING, "refused": ERROR, "rejected": CRITICAL}
+SIGNALS: Final = {"traces": "#CC79A7", "metrics": "#E69F00", "logs": "#009E73"}
+SEVERITIES: Final = {"critical": CRITICAL, "warning": WARNING, "info": GOOD}
 # Okabe and Ito's, for lines that are told apart by name: safe for colour-blind eyes.
 SERIES: Final = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#0072B2", "#D55E00", "#ABABAB")
 

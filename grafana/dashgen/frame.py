@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from grafana_foundation_sdk.builders.dashboard import (
     AnnotationQuery,
     Dashboard,
     DashboardLink,
     QueryVariable,
+    Row,
     TextBoxVariable,
 )
 from grafana_foundation_sdk.models.dashboard import (
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from grafana_foundation_sdk.cog.builder import Builder
     from grafana_foundation_sdk.models.dashboard import AnnotationQuery as BuiltAnnotation
-    from grafana_foundation_sdk.models.dashboard import Panel, VariableModel
+    from grafana_foundation_sdk.models.dashboard import Panel, RowPanel, VariableModel
 
 TAG: Final = "egoscope"
 SCHEMA_VERSION: Final = 37
@@ -120,6 +121,11 @@ def search() -> TextBoxVariable:
     )
 
 
+def trace() -> TextBoxVariable:
+    """Return a field for a trace id: one call."""
+    return TextBoxVariable("trace").label("Trace").description("Id of one call; links fill it in").default_value("")
+
+
 def _annotation(name: str, colour: str, expression: str, title: str, *, shown: bool = True) -> AnnotationQuery:
     return (
         AnnotationQuery()
@@ -150,14 +156,14 @@ def dashboard(
     uid: str,
     title: str,
     text: str,
-    panels: Sequence[Builder[Panel]],
+    panels: Sequence[Builder[Panel] | Builder[RowPanel]],
     *,
     variables: Sequence[Builder[VariableModel]] = (),
     since: str = "now-30m",
     refresh: str = "5s",
     annotated: bool = True,
 ) -> BuiltDashboard:
-    """Return a whole dashboard; panels are numbered in the order given."""
+    """Return a whole dashboard; panels are numbered in the order given, a row is a panel among the others."""
     frame = (
         Dashboard(title)
         .uid(uid)
@@ -182,7 +188,10 @@ def dashboard(
     for number, panel in enumerate(panels, start=1):
         built = panel.build()
         built.id_val = number
-        frame.with_panel(panel)
+        if isinstance(panel, Row):
+            frame.with_row(panel)
+        else:
+            frame.with_panel(cast("Builder[Panel]", panel))
     whole = frame.build()
     whole.schema_version = SCHEMA_VERSION
     return whole

@@ -29,7 +29,7 @@ from grafana_foundation_sdk.builders import (
 from grafana_foundation_sdk.builders import (
     text as text_builders,
 )
-from grafana_foundation_sdk.builders.dashboard import DashboardLink, FieldColor
+from grafana_foundation_sdk.builders.dashboard import DashboardLink, FieldColor, Row
 from grafana_foundation_sdk.models import common
 from grafana_foundation_sdk.models.dashboard import (
     DataTransformerConfig,
@@ -67,6 +67,11 @@ def at(x: int, y: int, width: int, height: int, panel: Placed) -> Placed:
     """Place a panel on the grid of 24 columns; a row is 30 pixels and a gap of 8."""
     panel.grid_pos(GridPos(x=x, y=y, w=width, h=height))
     return panel
+
+
+def heading(y: int, title: str) -> Row:
+    """Return a row's title: it folds what stands below it, down to the next."""
+    return at(0, y, 24, 1, Row(title).collapsed(False))
 
 
 def tile(title: str, text: str, *queries: Builder[Dataquery], name: bool = False) -> stat.Panel:
@@ -259,13 +264,17 @@ def words(title: str, markdown: str, *, text: str = "") -> text_builders.Panel:
     )
 
 
-def link(title: str, dashboard: str, *, variables: str = "", blank: bool = False) -> DashboardLink:
+def link(
+    title: str, dashboard: str, *, variables: str = "", keep: Sequence[str] | None = None, blank: bool = False
+) -> DashboardLink:
     """Return a data link to a dashboard; the time range and the variables of the page go with it.
 
-    `variables`: more of the address, such as `var-tool=${__field.labels.tool}`.
+    `variables`: more of the address, such as `var-tool=${__field.labels.tool}`. `keep`: which of the page's variables
+    go along, where one that is set here would else be there twice.
     """
-    address = f"/d/{dashboard}?${{__url_time_range}}&${{__all_variables}}"
-    return DashboardLink(title).url(f"{address}&{variables}" if variables else address).target_blank(blank)
+    kept = ["${__all_variables}"] if keep is None else [f"${{{name}:queryparam}}" for name in keep]
+    address = "&".join(filter(None, ["${__url_time_range}", *kept, variables]))
+    return DashboardLink(title).url(f"/d/{dashboard}?{address}").target_blank(blank)
 
 
 def transformed(kind: str, **options: object) -> DataTransformerConfig:

@@ -43,6 +43,13 @@ FAILED: Final = f'{s.LABEL_OUTCOME}!="ok"'
 SERVED_TOOL: Final = f'{label(s.GEN_AI_TOOL_NAME)}=~"$tool"'
 
 
+# The agents' lines, not the sidecar's own: its audit has a service name of its own.
+AGENTS_LINES: Final = (
+    f'{{{label(s.SERVICE_NAME)}=~".+", {label(s.SERVICE_NAME)}!="{s.SCOPE_NAME}", '
+    f'{label(s.SERVICE_INSTANCE_ID)}=~"$instance"}}'
+)
+
+
 def of(metric: Metric | str, *matchers: str) -> str:
     """Return the selector of a metric: `name{a="b", c=~"d"}`."""
     name = metric if isinstance(metric, str) else metric.prometheus
