@@ -1,22 +1,30 @@
-"""Write the table of all settings into docs/configuration.md, from the class that reads them.
+"""Write the tables of all settings into docs/configuration.md, from where they are read.
 
     python tools/settings_page.py [--check]
 
-The table stands between two marks; the rest of the page is written by hand. `--check` writes nothing and fails where
-the table is not what this makes.
+The sidecar's come from its class, docker compose's from .env.example (which tests/stack/test_compose_file.py compares
+with the compose files). A table stands between two marks; the rest of the page is written by hand. `--check` writes
+nothing and fails where a table is not what this makes.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any, Final
 
-PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
-BEGIN: Final = "<!-- settings: made by tools/settings_page.py -->"
-END: Final = "<!-- end of settings -->"
+REPOSITORY: Final = Path(__file__).resolve().parent.parent
+PAGE: Final = REPOSITORY / "docs" / "configuration.md"
+EXAMPLE: Final = REPOSITORY / ".env.example"
+END: Final = "<!-- end of {} -->"
+BEGIN: Final = "<!-- {}: made by tools/settings_page.py -->"
 
+_COMPOSE_HEAD: Final = ("| Setting | Default | What it is |", "| --- | --- | --- |")
+_NO_DEFAULT: Final = ("EGO_MCP_LOG_DIR", "COMPOSE_FILE")  # the example shows what it could be
+_SECTION: Final = re.compile(r"# -+ (.+?) -+")
+_VARIABLE: Final = re.compile(r"#(\w+)=(.*)")
 _HEAD: Final = ("| Setting | Default | Allowed | What it is |", "| --- | --- | --- | --- |")
 
 
@@ -28,6 +36,29 @@ def table() -> str:
     # By alias: the two settings that have ego-mcp's own names.
     properties: dict[str, dict[str, Any]] = Settings.model_json_schema()["properties"]
     return "\n".join([*_HEAD, *(_row(name, spec) for name, spec in properties.items())])
+
+
+def compose_table() -> str:
+    """Return docker compose's settings: a row each, with the comment above it, or above the first of its kind."""
+    rows: list[str] = []
+    comment = previous = ""
+    for line in EXAMPLE.read_text(encoding="utf-8").splitlines():
+        if section := _SECTION.fullmatch(line):
+            comment = ""
+            rows.append(f"| **{section[1]}** | | |")
+        elif variable := _VARIABLE.fullmatch(line):
+            name, value = variable.groups()
+            default, about = f"`{value}`" if value else "empty", comment
+            if name in _NO_DEFAULT:
+                default, about = "not set", f"{comment.rstrip('.')}; for example `{value}`"
+            rows.append(f"| `{name}` | {default} | {about} |".replace("|  |", "| |"))
+            comment = "as above" if comment else ""
+        elif line.startswith("# "):
+            comment = f"{comment} {line[2:]}" if previous.startswith("# ") and comment else line[2:]
+        else:
+            comment = ""
+        previous = line
+    return "\n".join([*_COMPOSE_HEAD, *rows])
 
 
 def _row(name: str, spec: dict[str, Any]) -> str:
@@ -65,13 +96,14 @@ def _allowed(spec: dict[str, Any]) -> str:
 
 def main(arguments: list[str]) -> int:
     """Write the page, or with `--check` only compare; return the exit status."""
-    page = PAGE.read_text(encoding="utf-8")
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        print(f"{PAGE.name}: the marks of the table are missing", file=sys.stderr)
-        return 1
-    fresh = f"{before}{BEGIN}\n{table()}\n{END}{after}"
+    page = fresh = PAGE.read_text(encoding="utf-8")
+    for name, rows in (("settings", table()), ("compose settings", compose_table())):
+        before, begin, rest = fresh.partition(BEGIN.format(name))
+        _, end, after = rest.partition(END.format(name))
+        if not begin or not end:
+            print(f"{PAGE.name}: the marks of the table of {name} are missing", file=sys.stderr)
+            return 1
+        fresh = f"{before}{begin}\n{rows}\n{end}{after}"
     if "--check" in arguments:
         if fresh != page:
             print(f"docs/{PAGE.name} is not what the settings say: run python tools/settings_page.py", file=sys.stderr)

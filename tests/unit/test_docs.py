@@ -165,6 +165,20 @@ def test_every_page_says_for_whom_it_is(page: Path) -> None:
     assert re.match(r"# .+\n\n(\*For |Written by `make bench`)", page.read_text())
 
 
+def test_the_table_of_dashboards_is_what_there_is() -> None:
+    """By title and uid."""
+    told = {row[1].strip("`"): row[0].strip("*") for row in table(DOCS / "operations.md", "Dashboards")}
+    assert told == {uid: one["title"] for uid, one in dashboards().items()}
+
+
+def test_the_table_of_alerts_names_every_rule() -> None:
+    """And none that is not there."""
+    rules = "".join(path.read_text() for path in (ROOT / "prometheus" / "rules").glob("*.yml"))
+    told = [name for row in table(DOCS / "operations.md", "Alerts") for name in re.findall(r"`(\w+)`", row[1])]
+    assert set(told) == set(re.findall(r"^ +- alert: (\w+)$", rules, re.MULTILINE))
+    assert len(told) == len(set(told))
+
+
 @pages
 def test_every_picture_has_words_for_those_who_do_not_see_it(page: Path) -> None:
     assert [target for words, target in PICTURE.findall(page.read_text()) if len(words.split()) < 5] == []

@@ -20,6 +20,7 @@ RUN_HERE: Final = (
     "docs/configuration.md: Configuration",
     "docs/configuration.md: Where the logs are",
     "docs/configuration.md: Extending a policy",
+    "docs/configuration.md: Alert receivers",
     "docs/configuration.md: Token and TLS",
     "docs/getting-started.md: Where is my log?",
     "docs/operations.md: Backup",
@@ -27,12 +28,14 @@ RUN_HERE: Final = (
 )
 RUN_ELSEWHERE: Final = {"docs/api.md": "tests/stack/test_api_page.py"}
 NOT_RUN: Final = {
+    "docs/configuration.md: A trial alert": "needs a Docker engine; test_api_page.py lets amtool do the same",
     "README.md: Start": "starts everything on this machine; .ci/run begins with a clean clone",
     "README.md: Test": "would run this very test",
     "docs/getting-started.md: What you need": "fetches the repository",
-    "docs/getting-started.md: Start with Docker": "starts everything; so does tests/stack/test_compose_up.py, on free ports",
+    "docs/getting-started.md: Start with Docker": "starts everything; tests/stack/test_compose_up.py does it too",
     "docs/getting-started.md: Start without Docker": "with a Docker engine it starts everything on this machine",
     "docs/operations.md: Health pages": "a fixed port; tests/unit/test_health.py asks the same pages of a free one",
+    "docs/operations.md: Upgrade": "fetches a newer version and starts everything",
     "docs/operations.md: Doctor": "asks every server at its fixed port; tests/unit/test_doctor.py",
 }
 VARYING: Final = re.compile(r"[0-9]+")
@@ -51,7 +54,7 @@ def reader(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(commands: str, directory: Path) -> tuple[int, str]:
+def run(commands: str, directory: Path, typed: str = "") -> tuple[int, str]:
     """Run commands as a reader would who has `.venv/bin` on PATH; return the status and all that is printed."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(("EGOSCOPE_", "EGO_MCP_", "XDG_"))}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -59,6 +62,7 @@ def run(commands: str, directory: Path) -> tuple[int, str]:
         [*SHELL, commands],
         env={**own, "PATH": path, "HOME": str(directory)},
         cwd=directory,
+        input=typed,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -114,6 +118,20 @@ def test_the_policy_of_the_page_is_valid_and_does_what_the_page_shows(tmp_path: 
     assert status == 0, said
     printed = [line for line in said.splitlines() if "calls in" not in line]  # the demo's own words, to standard error
     assert [VARYING.sub("N", line) for line in printed] == [VARYING.sub("N", line) for line in shown]
+
+
+def test_the_receiver_of_the_page_is_switched_on(tmp_path: Path) -> None:
+    """And a wrong combination is named as the page shows."""
+    (tmp_path / "alertmanager").symlink_to(ROOT / "alertmanager")
+    slack, mail = of("docs/configuration.md: Alert receivers")
+    address = "https://hooks.slack.example/services/T/B/X"
+    status, said = run(slack.commands, tmp_path, typed=f"{address}\n")
+    assert status == 0, said
+    render = "set -a; . ./.env; python3 alertmanager/render.py --out alerting --secrets secrets/alerting"
+    assert run(render, tmp_path) == (0, "Alerts are shown in Grafana and sent by slack.\n")
+    assert (tmp_path / "secrets").stat().st_mode & 0o077 == 0
+    _, said = run(mail.commands, tmp_path)
+    assert f"$ {mail.commands}{said}" == mail.code
 
 
 def test_the_certificate_of_the_page_can_be_made(tmp_path: Path) -> None:
