@@ -1,0 +1,161 @@
+"""A stack with a week of the demo's life in it, and life going on: what dashboards are tried and pictured on.
+
+with filled(tmp_path) as there:
+    there.prometheus.value("sum(ego_calls_total)")
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+import grpc
+
+from egoscope.demo import DemoSettings, write_history, write_live
+from tests.stack import legal
+from tests.stack.fake_tempo import FakeTempo
+from tests.stack.hiding_places import SECRET, first_of, item_of
+from tests.stack.processes import PROCESSES, Server, Way, free_ports, wait_for
+from tests.stack.servers import Collector, CollectorPorts, Loki, MissingServerError, Prometheus, Tempo
+from tests.stack.sidecar import SidecarProcess, append, call, now_line, sidecar_on
+from tests.stack.truth import Truth, truth_of
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+DAYS: Final = 8.0
+"""Longer than the longest range asked for, so that no window begins before the first line."""
+FILL_S: Final = 240.0
+RECENT: Final = timedelta(minutes=40)
+WEEK: Final = DemoSettings(calls_per_minute=2.0)
+# Whatever the hour, the last minutes are busy and something has failed in them.
+LATELY: Final = replace(WEEK, seed=8, calls_per_minute=5.0, failure_rate=0.06, rhythm=False)
+LIVE: Final = replace(WEEK, seed=9, calls_per_minute=8.0, failure_rate=0.04, rhythm=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """All servers, and the sidecar that follows the log. `tempo` is None where there is no real one."""
+
+    directory: Path
+    prometheus: Prometheus
+    loki: Loki
+    tempo: Tempo | None
+    collector: Collector
+    sidecar: SidecarProcess
+    _spans: FakeTempo | Tempo = field(repr=False)
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """The addresses that Grafana's data sources read from the environment."""
+        tempo = self.tempo.url if self.tempo else f"http://127.0.0.1:{self._spans.port}"
+        return {
+            "EGOSCOPE_PROMETHEUS_URL": self.prometheus.url,
+            "EGOSCOPE_LOKI_URL": self.loki.url,
+            "EGOSCOPE_TEMPO_URL": tempo,
+        }
+
+    @property
+    def log(self) -> Path:
+        """The file that is written to at this moment."""
+        return max(self.sidecar.files(), key=lambda path: path.stat().st_mtime)
+
+    def truth(self) -> Truth:
+        """Return what the log holds so far, by plain reading."""
+        return truth_of(*(path.read_bytes().rpartition(b"\n")[0] + b"\n" for path in self.sidecar.files()))
+
+    @contextlib.contextmanager
+    def alive(self) -> Generator[None]:
+        """Let the agent live on: each line is written when its time comes."""
+        stop = threading.Event()
+        life = threading.Thread(target=write_live, args=(self.sidecar.logs, LIVE), kwargs={"stop": stop}, daemon=True)
+        life.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            life.join()
+
+
+@contextlib.contextmanager
+def filled(directory: Path, way: Way = PROCESSES, *, days: float = DAYS) -> Generator[Filled]:
+    """Start everything and fill it; MissingServerError names what is not there."""
+    with contextlib.ExitStack() as until_the_end:
+        there = _servers(directory, way, until_the_end)
+        _write_log(there.sidecar.logs, days)
+        there.sidecar.start()
+        there.sidecar.wait_until_drained(FILL_S)
+        yield there
+
+
+def _servers(directory: Path, way: Way, until_the_end: contextlib.ExitStack) -> Filled:
+    prometheus_port, loki_port, loki_grpc, spans_port, tempo_http, tempo_grpc, *rest = free_ports(10)
+    ports = CollectorPorts(*rest)
+    spans = _tempo(directory, spans_port, tempo_http, tempo_grpc, way)
+    scraped = {
+        "otelcol": [f"127.0.0.1:{ports.metrics}", f"127.0.0.1:{ports.own}"],
+        "prometheus": [f"127.0.0.1:{prometheus_port}"],
+        "loki": [f"127.0.0.1:{loki_port}"],
+    }
+    if isinstance(spans, Tempo):
+        scraped["tempo"] = [f"127.0.0.1:{tempo_http}"]
+    prometheus = Prometheus(directory, prometheus_port, scraped, way=way)
+    loki = Loki(directory, loki_port, loki_grpc, way=way)
+    collector = Collector(
+        directory,
+        ports=ports,
+        prometheus_url=prometheus.url,
+        loki_url=loki.url,
+        tempo_port=spans_port,
+        way=way,
+    )
+    servers: tuple[Server | FakeTempo, ...] = (prometheus, loki, spans, collector)
+    for server in servers:
+        until_the_end.callback(server.stop)
+        server.start()
+    sidecar = until_the_end.enter_context(sidecar_on(directory, collector.endpoint))
+    return Filled(
+        directory, prometheus, loki, spans if isinstance(spans, Tempo) else None, collector, sidecar, _spans=spans
+    )
+
+
+def _tempo(directory: Path, port: int, http_port: int, grpc_port: int, way: Way) -> Tempo | FakeTempo:
+    try:
+        return Tempo(directory, port, http_port, grpc_port, way=way)
+    except MissingServerError:
+        return FakeTempo(port)
+
+
+def _write_log(logs: Path, days: float) -> None:
+    now = datetime.now(UTC)
+    lately = now - RECENT
+    write_history(logs, replace(WEEK, start=now - timedelta(days=days)), until=lately)
+    write_history(logs, replace(LATELY, start=lately), until=now)
+
+
+def make_trouble(there: Filled) -> None:
+    """Give the panels that are empty while all is well something to show: one of each kind of trouble.
+
+    A line that is none; an item that a back end refuses for good; something that the second layer has to remove.
+    """
+    # Beside the others: what is no line of the agent's stays out of the agent's log.
+    with sidecar_on(there.directory / "trouble", there.collector.endpoint) as sidecar:
+        wrong = (b"this is no record\n", b"[]\n", now_line("Routing tool call", ahead_s=50 * 3600))
+        append(sidecar.logs / "ego-mcp-trouble.log", *call(), *wrong)
+        sidecar.launch([sys.executable, "-m", "tests.stack.trusting"])
+        wait_for(lambda: sidecar.up and sidecar.drained(), what="the refused record was given up")
+        refused = "sum(egoscope_rejected_total)"
+        wait_for(lambda: there.prometheus.value(refused), within_s=60, what="refused items are told")
+    request = legal.traces(time.time_ns(), "0123456789abcdef")
+    item_of(first_of(request)).name = SECRET
+    with grpc.insecure_channel(there.collector.endpoint) as channel:
+        export = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+        channel.unary_unary(export)(request.SerializeToString(), timeout=20)
+    removed = "sum(egoscope_second_layer_removals_total)"
+    wait_for(lambda: there.prometheus.value(removed), within_s=30, what="a removal is told")
