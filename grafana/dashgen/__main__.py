@@ -11,13 +11,20 @@ from typing import TYPE_CHECKING, Final
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from dashgen import now
+from dashgen import history, logs_page, now, pipeline, privacy, traces
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FOLDER: Final = Path(__file__).resolve().parent.parent / "dashboards"
-PAGES: Final = {"now": now.dashboard}
+PAGES: Final = {
+    "now": now.dashboard,
+    "history": history.dashboard,
+    "logs": logs_page.dashboard,
+    "traces": traces.dashboard,
+    "privacy": privacy.dashboard,
+    "pipeline": pipeline.dashboard,
+}
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -47,6 +47,11 @@ TRACES: Final = "egoscope-traces"
 PRIVACY: Final = "egoscope-privacy"
 PIPELINE: Final = "egoscope-pipeline"
 
+TRACE_PANEL: Final = 100
+"""Number of the panel on Traces that shows one trace: links open it alone."""
+ONE_TRACE: Final = f"viewPanel={TRACE_PANEL}&var-trace="
+"""What a link to Traces adds, before a trace's id."""
+
 
 def _chosen_from(name: str, label: str, text: str, definition: str) -> QueryVariable:
     return (
@@ -163,7 +168,10 @@ def dashboard(
     refresh: str = "5s",
     annotated: bool = True,
 ) -> BuiltDashboard:
-    """Return a whole dashboard; panels are numbered in the order given, a row is a panel among the others."""
+    """Return a whole dashboard; panels are numbered in the order given, a row is a panel among the others.
+
+    Panels that a row has of its own are folded up with it and ask nothing until it is opened. They keep their numbers.
+    """
     frame = (
         Dashboard(title)
         .uid(uid)

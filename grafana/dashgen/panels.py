@@ -47,7 +47,7 @@ from dashgen.colours import CALM, by_name, emotions, steps
 from dashgen.queries import LOKI, PROMETHEUS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from grafana_foundation_sdk.cog.builder import Builder
     from grafana_foundation_sdk.cog.variants import Dataquery
@@ -280,6 +280,18 @@ def link(
 def transformed(kind: str, **options: object) -> DataTransformerConfig:
     """Return one step of what is done to a query's answer before it is shown."""
     return DataTransformerConfig(id_val=kind, options=options)
+
+
+def columns(names: Mapping[str, str]) -> DataTransformerConfig:
+    """Return the step that puts a table's columns in this order under these names. A query's Time is left out."""
+    order = {name: place for place, name in enumerate(names)}
+    hidden = {} if "Time" in names else {"Time": True}
+    return transformed("organize", excludeByName=hidden, indexByName=order, renameByName=dict(names))
+
+
+def most_first(field: str = "Value") -> DataTransformerConfig:
+    """Return the step that sorts a table by a column, the largest first."""
+    return transformed("sortBy", fields={}, sort=[{"field": field, "desc": True}])
 
 
 def set_by(matcher: str, options: object, **properties: object) -> tuple[MatcherConfig, list[DynamicConfigValue]]:

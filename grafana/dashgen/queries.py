@@ -62,12 +62,22 @@ def counted(selector: str, window: str = "$__range", *, by: str = "") -> str:
     return f"sum{grouping} (increase({selector}[{window}] anchored))"
 
 
+def grown(selector: str, window: str = "$__range", *, by: str = "") -> str:
+    """Return how much a scraped counter rose that may not be there before it has something to count.
+
+    Such a counter appears with its first value and no zero before it: then all it holds is its rise.
+    """
+    grouping = f" by ({by})" if by else ""
+    new = f"last_over_time({selector}[{window}]) unless {selector} offset {window}"
+    return f"sum{grouping} (({new}) or increase({selector}[{window}] anchored))"
+
+
 def share(part: str, whole: str, window: str = "$__range") -> str:
     """Return what share of one counter's rise another's is: nothing while there is no whole."""
     return f"({counted(part, window)} or vector(0)) / ({counted(whole, window)} > 0)"
 
 
-def quantile(fraction: float, window: str, *matchers: str, by: str = "") -> str:
+def quantile(fraction: float | str, window: str, *matchers: str, by: str = "") -> str:
     """Return a quantile of the duration of calls, in seconds."""
     buckets = of(f"{c.OPERATION_DURATION.prometheus}_bucket", CHOSEN, *matchers)
     return f"histogram_quantile({fraction}, {counted(buckets, window, by=', '.join(filter(None, ('le', by))))})"
