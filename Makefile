@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help start stop test check format lock stack bench dashboards demo clean
+.PHONY: help start stop test check format lock stack bench dashboards look screenshots demo clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -68,6 +68,15 @@ bench: $(VENV)/.dev ## Measure everything side by side; writes docs/performance.
 
 dashboards: $(VENV)/.dev ## Generate the dashboards
 	cd grafana && ../$(BIN)/python -m dashgen
+
+look: $(VENV)/.dev ## Everything with a week of demo data, until Ctrl-C; needs a Grafana ($EGOSCOPE_GRAFANA_HOME)
+	@$(PYTHON) tools/stack.py collector prometheus loki
+	@$(BIN)/python -m tools.screenshots up
+
+screenshots: $(VENV)/.dev ## Test the dashboards in a real Grafana; its pictures go to docs/images
+	rm -rf .pytest_cache/screenshots
+	EGOSCOPE_SCREENSHOTS=.pytest_cache/screenshots $(BIN)/python -m pytest tests/browser
+	$(BIN)/python -m tools.screenshots docs .pytest_cache/screenshots
 
 demo: $(BIN)/egoscope ## Write a demo log to ./demo-logs until Ctrl-C
 	$(BIN)/egoscope demo --out demo-logs --days 1

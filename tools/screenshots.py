@@ -100,6 +100,9 @@ def docs(options: argparse.Namespace) -> int:
     too_big = False
     for name in (one.name for one in dashboards()):
         picture = Path(options.folder) / f"{name}-1280x800.png"
+        if not picture.exists():
+            print(f"{picture.name} is missing: was the test skipped? It says why.", file=sys.stderr)
+            return 1
         target = IMAGES / f"{name}.png"
         shutil.copyfile(picture, target)
         too_big |= target.stat().st_size > PICTURE_LIMIT

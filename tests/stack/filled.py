@@ -18,6 +18,7 @@ import grpc
 
 from egoscope.demo import DemoSettings, write_history, write_live
 from tests.stack import legal
+from tests.stack.alertmanager import Alertmanager
 from tests.stack.fake_tempo import FakeTempo
 from tests.stack.hiding_places import SECRET, first_of, item_of
 from tests.stack.processes import PROCESSES, Server, Way, free_ports, wait_for
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 DAYS: Final = 8.0
 """Longer than the longest range asked for, so that no window begins before the first line."""
 FILL_S: Final = 240.0
+ALERT_S: Final = 120.0
 RECENT: Final = timedelta(minutes=40)
 WEEK: Final = DemoSettings(calls_per_minute=2.0)
 # Whatever the hour, the last minutes are busy and something has failed in them.
@@ -49,6 +51,7 @@ class Filled:
     tempo: Tempo | None
     collector: Collector
     sidecar: SidecarProcess
+    alertmanager: Alertmanager | None
     _spans: FakeTempo | Tempo = field(repr=False)
 
     @property
@@ -59,6 +62,8 @@ class Filled:
             "EGOSCOPE_PROMETHEUS_URL": self.prometheus.url,
             "EGOSCOPE_LOKI_URL": self.loki.url,
             "EGOSCOPE_TEMPO_URL": tempo,
+            # Where there is none, Grafana asks one that does not answer; what fires is asked of Prometheus.
+            "EGOSCOPE_ALERTMANAGER_URL": self.alertmanager.url if self.alertmanager else "http://127.0.0.1:9",
         }
 
     @property
@@ -95,16 +100,17 @@ def filled(directory: Path, way: Way = PROCESSES, *, days: float = DAYS) -> Gene
 
 
 def _servers(directory: Path, way: Way, until_the_end: contextlib.ExitStack) -> Filled:
-    prometheus_port, loki_port, loki_grpc, spans_port, tempo_http, tempo_grpc, *rest = free_ports(10)
+    prometheus_port, loki_port, loki_grpc, spans_port, tempo_http, tempo_grpc, alerts_port, *rest = free_ports(11)
     ports = CollectorPorts(*rest)
     spans = _tempo(directory, spans_port, tempo_http, tempo_grpc, way)
+    alertmanager = _alertmanager(directory, alerts_port, way)
     scraped = {
         "otelcol": [f"127.0.0.1:{ports.metrics}", f"127.0.0.1:{ports.own}"],
         "prometheus": [f"127.0.0.1:{prometheus_port}"],
         "loki": [f"127.0.0.1:{loki_port}"],
+        **({"tempo": [f"127.0.0.1:{tempo_http}"]} if isinstance(spans, Tempo) else {}),
+        **({"alertmanager": [f"127.0.0.1:{alerts_port}"]} if alertmanager else {}),
     }
-    if isinstance(spans, Tempo):
-        scraped["tempo"] = [f"127.0.0.1:{tempo_http}"]
     prometheus = Prometheus(directory, prometheus_port, scraped, way=way)
     loki = Loki(directory, loki_port, loki_grpc, way=way)
     collector = Collector(
@@ -115,13 +121,19 @@ def _servers(directory: Path, way: Way, until_the_end: contextlib.ExitStack) -> 
         tempo_port=spans_port,
         way=way,
     )
-    servers: tuple[Server | FakeTempo, ...] = (prometheus, loki, spans, collector)
+    servers: list[Server | FakeTempo] = [prometheus, loki, spans, collector, *filter(None, [alertmanager])]
     for server in servers:
         until_the_end.callback(server.stop)
         server.start()
-    sidecar = until_the_end.enter_context(sidecar_on(directory, collector.endpoint))
     return Filled(
-        directory, prometheus, loki, spans if isinstance(spans, Tempo) else None, collector, sidecar, _spans=spans
+        directory,
+        prometheus,
+        loki,
+        spans if isinstance(spans, Tempo) else None,
+        collector,
+        until_the_end.enter_context(sidecar_on(directory, collector.endpoint)),
+        alertmanager,
+        _spans=spans,
     )
 
 
@@ -130,6 +142,16 @@ def _tempo(directory: Path, port: int, http_port: int, grpc_port: int, way: Way)
         return Tempo(directory, port, http_port, grpc_port, way=way)
     except MissingServerError:
         return FakeTempo(port)
+
+
+def _alertmanager(directory: Path, port: int, way: Way) -> Alertmanager | None:
+    """Return one that only shows alerts: no receiver is switched on."""
+    secrets = directory / "no-secrets"
+    secrets.mkdir(exist_ok=True)
+    try:
+        return Alertmanager(directory, port, {}, secrets, way=way)
+    except MissingServerError:
+        return None
 
 
 def _write_log(logs: Path, days: float) -> None:
@@ -159,3 +181,5 @@ def make_trouble(there: Filled) -> None:
         channel.unary_unary(export)(request.SerializeToString(), timeout=20)
     removed = "sum(egoscope_second_layer_removals_total)"
     wait_for(lambda: there.prometheus.value(removed), within_s=30, what="a removal is told")
+    firing = 'count(ALERTS{alertstate="firing"})'
+    wait_for(lambda: there.prometheus.value(firing), within_s=ALERT_S, what="an alert fires for what was removed")

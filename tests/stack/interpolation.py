@@ -79,7 +79,7 @@ class View:
         wanted = self.range_s / query.points
         # Grafana takes the step that is nearer, measured from half-way between two.
         rounded = next((low for low, high in pairwise(_STEPS_S) if wanted < (low + high) / 2), _STEPS_S[-1])
-        return max(rounded, query.least_step_s or SCRAPE_S)
+        return max(rounded, query.least_step_s or (SCRAPE_S if query.source == "prometheus" else 1.0))
 
     def filled(self, query: Query) -> str:
         """Return the query's text with every variable filled in."""
