@@ -51,6 +51,27 @@ SEVERITIES: Final = {"critical": CRITICAL, "warning": WARNING, "info": GOOD}
 # Okabe and Ito's, for lines that are told apart by name: safe for colour-blind eyes.
 SERIES: Final = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#0072B2", "#D55E00", "#ABABAB")
 
+# A tool keeps its colour from panel to panel: the most used ones have the clearest, their paler kin the rarer.
+TOOLS: Final = {
+    "recall": SERIES[0],
+    "remember": SERIES[1],
+    "attune": SERIES[2],
+    "consider_them": SERIES[3],
+    "introspect": SERIES[4],
+    "wake_up": SERIES[5],
+    "consolidate": SERIES[6],
+    "pause": SERIES[7],
+    "update_relationship": "#A9D8F3",
+    "link_memories": "#F3D08A",
+    "update_self": "#80CEB9",
+    "create_episode": "#E8C3D7",
+    "get_episode": "#A8A02F",
+    "curate_notions": "#7FB5DA",
+    "forget": "#EBAF82",
+    "configure_desires": "#737373",
+    "_OTHER": "#D8D8D8",
+}
+
 
 def emotions() -> dict[str, str]:
     """Return every known emotion's colour."""

@@ -24,6 +24,7 @@ from dashgen.panels import EVERY
 from dashgen.queries import PROMETHEUS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Self
 
     from grafana_foundation_sdk.cog.variants import Dataquery
@@ -35,9 +36,12 @@ Y: Final = "arousal"
 class Plane(Builder[Panel]):
     """Points in a plane, of two queries whose legends are X and Y: where the agent was, and where it is."""
 
-    def __init__(self, title: str, text: str, *queries: Builder[Dataquery]) -> None:
-        """Take the queries of both axes."""
-        sides = ((X, -1, "unpleasant to pleasant"), (Y, 0, "calm to excited"))
+    def __init__(
+        self, title: str, text: str, *queries: Builder[Dataquery], series: Mapping[str, str] | None = None
+    ) -> None:
+        """Take the queries of both axes. `series`: where Y comes in several, what they are called and their colours."""
+        sides = [(X, -1, "unpleasant to pleasant", SERIES[3])]
+        sides += [(name, 0, "calm to excited", colour) for name, colour in (series or {Y: SERIES[3]}).items()]
         self._panel = Panel(
             type_val="xychart",
             title=title,
@@ -67,10 +71,10 @@ class Plane(Builder[Panel]):
                             DynamicConfigValue(id_val="min", value=low),
                             DynamicConfigValue(id_val="max", value=1),
                             DynamicConfigValue(id_val="custom.axisLabel", value=words),
-                            DynamicConfigValue(id_val="color", value={"mode": "fixed", "fixedColor": SERIES[3]}),
+                            DynamicConfigValue(id_val="color", value={"mode": "fixed", "fixedColor": colour}),
                         ],
                     )
-                    for name, low, words in sides
+                    for name, low, words, colour in sides
                 ],
             ),
         )
