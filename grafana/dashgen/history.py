@@ -8,7 +8,7 @@ from grafana_foundation_sdk.builders import common as common_builders
 from grafana_foundation_sdk.builders import heatmap as heatmap_builders
 from grafana_foundation_sdk.builders import piechart as piechart_builders
 from grafana_foundation_sdk.models import common
-from grafana_foundation_sdk.models.piechart import PieChartLabels
+from grafana_foundation_sdk.models.piechart import PieChartLegendValues
 
 from dashgen import frame
 from dashgen.colours import ERROR, GOOD, OUTCOMES, SERIES, TOOLS, WARNING, by_name, steps
@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 
 CALLS: Final = of(c.CALLS, CHOSEN, CHOSEN_TOOL)
 FAILURES: Final = of(c.CALLS, CHOSEN, CHOSEN_TOOL, FAILED)
+ERRED: Final = of(c.CALLS, CHOSEN, CHOSEN_TOOL, f'{s.LABEL_OUTCOME}="error"')
+LOST: Final = of(c.CALLS, CHOSEN, CHOSEN_TOOL, f'{s.LABEL_OUTCOME}="unfinished"')
 SERVED_BY: Final = label(s.GEN_AI_TOOL_NAME)
 BY_TOOL: Final = f"{{{{{s.TOOL}}}}}"
 BY_OUTCOME: Final = f"{{{{{s.LABEL_OUTCOME}}}}}"
@@ -77,7 +79,6 @@ def _total(title: str, text: str, expression: str, steps_: tuple[tuple[float | N
 
 def totals(y: int) -> list[Builder[Panel]]:
     """Return the counts of the whole range."""
-    failed, lost = (of(c.CALLS, CHOSEN, CHOSEN_TOOL, f'{s.LABEL_OUTCOME}="{end}"') for end in ("error", "unfinished"))
     starts = counted(of(c.PROCESS_STARTS, CHOSEN))
     erring = (
         tile("Errors", "Share of the calls that failed or never ended", metric(share(FAILURES, CALLS), instant=True))
@@ -89,8 +90,8 @@ def totals(y: int) -> list[Builder[Panel]]:
     )
     tiles = (
         _total("Calls", "Calls that ended in the chosen time: exactly as many as the log has", counted(CALLS)),
-        _total("Failed", "Calls that ended with an error", counted(failed), RATHER_NONE),
-        _total("Never ended", "Calls without an end 15 minutes after they began", counted(lost), RATHER_NONE),
+        _total("Failed", "Calls that ended with an error", counted(ERRED), RATHER_NONE),
+        _total("Never ended", "Calls without an end 15 minutes after they began", counted(LOST), RATHER_NONE),
         erring,
         _total("Tools used", "How many different tools were called", f"count({counted(CALLS, by=s.TOOL)} > 0)"),
         _total("Process starts", "How often the agent's process was started", starts),
@@ -117,6 +118,13 @@ def tools(y: int) -> list[Builder[Panel]]:
         "Each tool's share of all calls of the chosen time",
         metric(f"sort_desc({counted(CALLS, by=s.TOOL)} > 0)", legend=BY_TOOL, instant=True),
     )
+    percents = (
+        piechart_builders.PieChartLegendOptions()
+        .show_legend(True)
+        .display_mode(common.LegendDisplayMode.TABLE)
+        .placement(common.LegendPlacement.RIGHT)
+        .values([PieChartLegendValues.PERCENT])
+    )
     endings = bars(
         "How calls ended",
         "Calls that failed (error) or had no end within 15 minutes (unfinished), over time",
@@ -133,12 +141,7 @@ def tools(y: int) -> list[Builder[Panel]]:
             8,
             9,
             overriding(
-                shares.unit("short")
-                .decimals(0)
-                .no_value("no calls")
-                .display_labels([PieChartLabels.NAME, PieChartLabels.PERCENT])
-                .legend(piechart_builders.PieChartLegendOptions().show_legend(False))
-                .data_links([linked]),
+                shares.unit("short").decimals(0).no_value("no calls").legend(percents).data_links([linked]),
                 coloured,
             ),
         ),
@@ -156,16 +159,16 @@ def _by_tool(fraction: float) -> str:
 def each_tool() -> table.Panel:
     """Return a table of the whole range: one row a tool."""
     every = f"{counted(CALLS, by=s.TOOL)} > 0"
-    failed = f"({counted(FAILURES, by=s.TOOL)} or 0 * ({every}))"
     columns = {
         "Calls": every,
-        "Failed": f"{failed} and ({every})",
-        "Errors": f"{failed} / ({every})",
+        "Failed": f"{counted(ERRED, by=s.TOOL)} > 0",
+        "Never ended": f"{counted(LOST, by=s.TOOL)} > 0",
+        "Errors": f"{counted(FAILURES, by=s.TOOL)} / ({every})",
         "Share": f"({every}) / scalar({counted(CALLS)})",
         "p50": _by_tool(0.5),
         "p95": _by_tool(0.95),
     }
-    letters = dict(zip("ABCDEF", columns, strict=True))
+    letters = dict(zip("ABCDEFG", columns, strict=True))
     places = {s.TOOL: 0} | {f"Value #{letter}": place for place, letter in enumerate(letters, start=1)}
     names = {s.TOOL: "Tool"} | {f"Value #{letter}": name for letter, name in letters.items()}
     panel = rows(

@@ -51,10 +51,17 @@ def feeling(y: int) -> list[Builder[Panel]]:
     )
     lanes = timeline("Emotions", "Which emotion the agent had when, a lane each", EMOTION)
     lasted = durations("Time in each emotion", "How long the agent felt what, longest first", EMOTION)
-    hours = by_hour("Emotions by hour of the day", f"Which emotion is felt when. {HOURLY}", EMOTION, emotions())
+    hours = by_hour(
+        "Emotions by hour of the day", f"Which emotion is felt when. {HOURLY}", EMOTION, "Emotion", emotions()
+    )
     phases = timeline("Time of day", "The part of the day as the agent sees it", PHASE)
     phase_hours = by_hour(
-        "Time of day by hour", f"What the agent calls each hour. {HOURLY}", PHASE, PHASES, order=tuple(PHASES)
+        "Time of day by hour",
+        f"What the agent calls each hour. {HOURLY}",
+        PHASE,
+        "Part of the day",
+        PHASES,
+        order=tuple(PHASES),
     )
     return [
         at(0, y, 16, 8, overriding(moods.unit("none").decimals(2).min(-1).max(1).max_data_points(600), coloured)),
@@ -106,7 +113,9 @@ def people(y: int) -> list[Builder[Panel]]:
         metric(newest(c.INTERACTIONS, CHOSEN_PERSON, by=s.LABEL_PERSON), legend=BY_PERSON),
     )
     bands = timeline("Absence", "How long the person in mind has been away, as the agent sees it", ABSENCE)
-    hours = by_hour("Absence by hour of the day", f"When absence is felt. {HOURLY}", ABSENCE, BANDS, order=tuple(BANDS))
+    hours = by_hour(
+        "Absence by hour of the day", f"When absence is felt. {HOURLY}", ABSENCE, "Absence", BANDS, order=tuple(BANDS)
+    )
     return [
         at(0, y, 9, 9, trust.unit("percentunit").decimals(0).min(0).max(1).max_data_points(400).no_value("nobody met")),
         at(9, y, 7, 9, met.unit("short").decimals(0).max_data_points(400).no_value("nobody met")),

@@ -103,14 +103,15 @@ def durations(title: str, text: str, parameter: str) -> bargauge.Panel:
 
 
 def by_hour(
-    title: str, text: str, parameter: str, colours: Mapping[str, str], *, order: Sequence[str] = ()
+    title: str, text: str, parameter: str, name: str, colours: Mapping[str, str], *, order: Sequence[str] = ()
 ) -> table.Panel:
     """Return a table with a row for each value of a string parameter and a column for each hour of the day.
 
-    A heatmap panel knows a time axis only, so the cells of a table are coloured. `order`: of the rows, else by name.
+    A heatmap panel knows a time axis only, so the cells of a table are coloured. `name`: of the values. `order`: of
+    the rows, else by value.
     """
     corner = f"{s.VALUE}\\{HOUR}"
-    places = {name: place for place, name in enumerate((corner, *HOURS))}
+    places = {column: place for place, column in enumerate((corner, *HOURS))}
     nothing = ValueMap(options={"0": ValueMappingResult(text=" ", index=0)})
     expression, sorting = share_by_hour(parameter), s.VALUE
     if order:
@@ -133,11 +134,13 @@ def by_hour(
         .with_transformation(
             transformed("groupingToMatrix", rowField=s.VALUE, columnField=HOUR, valueField="Value", emptyValue="null")
         )
-        .with_transformation(transformed("organize", excludeByName={}, indexByName=places, renameByName={corner: " "})),
+        .with_transformation(
+            transformed("organize", excludeByName={}, indexByName=places, renameByName={corner: name})
+        ),
         [
             set_by(
                 "byName",
-                " ",
+                name,
                 custom__width=130,
                 custom__align="left",
                 custom__displayMode="color-text",
