@@ -41,7 +41,7 @@ def what_was_lost() -> list[Builder[Panel]]:
             7,
             overriding(
                 rows(
-                    "Given up",
+                    "Given up, and why",
                     "Items that a back end refused for good, by signal and reason, in the chosen time. They are lost "
                     "there; the line still stands in the agent's log",
                     metric(f"{counted(of(c.REJECTED), by=f'{s.SIGNAL}, {s.REASON}')} > 0", table=True, instant=True),

@@ -21,16 +21,17 @@ CHOSEN_LEVEL: Final = f'{s.LABEL_LEVEL}=~"$level"'
 CHOSEN_LOGGER: Final = f'{s.LABEL_LOGGER}=~"$logger"'
 LINES: Final = of(c.LOG_LINES, CHOSEN, CHOSEN_LEVEL, CHOSEN_LOGGER)
 
-# A level of its own name is what Grafana 9.4 colours lines by; newer ones take it too.
-LEVEL: Final = (
-    f"label_format {s.LEVEL}=`{{{{ if .severity_text }}}}{{{{ .severity_text }}}}{{{{ else }}}}{s.OTHER}{{{{ end }}}}`"
-)
-LEVEL_CHOSEN: Final = f'{s.LEVEL}=~"$level"'
+# A line that could not be read has no level; the counters call that one _OTHER, so it can be chosen here too.
+SEVERITY: Final = f'label_format severity_text=`{{{{ or .severity_text "{s.OTHER}" }}}}`'
+LEVEL_CHOSEN: Final = 'severity_text=~"$level"'
+# A level of this very name is what Grafana 9.4 colours lines by; newer ones take it too.
+LEVEL: Final = f"label_format {s.LEVEL}=severity_text"
 LOGGER_CHOSEN: Final = f'{label(s.LOGGER)}=~"$logger"'
 # In backquotes nothing that is typed needs a backslash but what means something in a pattern.
 FOUND: Final = "|~ `(?i)${search:regex}`"
-TRACE_CHOSEN: Final = "trace_id=~`${trace:regex}.*`"
-TAIL: Final = f"{AGENTS_LINES} {FOUND} | {LOGGER_CHOSEN} | {TRACE_CHOSEN} | {LEVEL} | {LEVEL_CHOSEN}"
+# Tempo writes ids without their leading zeros.
+TRACE_CHOSEN: Final = "trace_id=~`0*${trace:regex}.*`"
+TAIL: Final = f"{AGENTS_LINES} {FOUND} | {LOGGER_CHOSEN} | {TRACE_CHOSEN} | {SEVERITY} | {LEVEL_CHOSEN} | {LEVEL}"
 
 SHOWN: Final = {
     "Time": "Time",

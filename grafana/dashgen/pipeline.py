@@ -128,7 +128,7 @@ def on_the_way() -> list[Builder[Panel]]:
             7,
             overriding(
                 lines(
-                    "Lag",
+                    "Lag over time",
                     "How long the oldest line has been waiting to be accepted: seconds at most, while all is well",
                     metric(LAG, legend="lag"),
                 )

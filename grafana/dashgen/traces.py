@@ -83,7 +83,7 @@ def slower() -> QueryVariable:
         .datasource(PROMETHEUS)
         .query({"query": query, "refId": "slower"})
         .definition(query)
-        .regex(r'/slow="(?<text>[^"]+)"\} (?<value>[0-9.e+-]+) /')
+        .regex(r'/slow="(?<text>[^"]+)"\} (?<value>[0-9.]+) /')
         .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
         .current(VariableOption(selected=True, text="any", value="0"))
     )
@@ -352,7 +352,7 @@ def one_call() -> Builder[RowPanel]:
         log_lines(
             "Its lines",
             "The lines of this call",
-            logs(f"{AGENTS_LINES} | trace_id=`${{trace}}`", limit=200),
+            logs(f"{AGENTS_LINES} | trace_id=~`0*${{trace:regex}}`", limit=200),
         ).id(frame.TRACE_PANEL + 1),
     )
     row = Row("The call whose id stands above under Trace").grid_pos(GridPos(x=0, y=28, w=24, h=1)).with_panel(said)
