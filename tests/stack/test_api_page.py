@@ -5,30 +5,32 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import time
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 import yaml
 
-from egoscope.demo import DemoSettings, write_history
 from tests.pages import DOCS, ROOT, blocks
+from tests.stack.alertmanager import Alertmanager
 from tests.stack.conftest import missing
+from tests.stack.filled import Filled, filled
+from tests.stack.grafana import PASSWORD, Grafana
 from tests.stack.processes import PROCESSES, free_ports
-from tests.stack.servers import Collector, CollectorPorts, MissingServerError, Stack, Tempo, wait_for
-from tests.stack.sidecar import SidecarProcess, append, call, now_line, sidecar_on
-from tests.stack.truth import Truth, truth_of
+from tests.stack.servers import MissingServerError, wait_for
+from tests.stack.sidecar import append, call, now_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
-    from tests.stack.processes import Way
+    from tests.stack.processes import Server, Way
 
 PAGE: Final = DOCS / "api.md"
 ADDRESSES: Final = "Addresses"
@@ -37,6 +39,11 @@ SHELL: Final = ("bash", "-euo", "pipefail", "-c")
 ANSWER_S: Final = 60.0
 SLOW_S: Final = 0.2
 MAY_BE_MISSING: Final = ("TEMPO", "ALERTMANAGER", "GRAFANA")
+TOKEN: Final = "A token"
+TRIAL: Final = "Trial"
+LOKI_LIMIT: Final = (
+    """"$LOKI/loki/api/v1/query_range" -d limit={} --data-urlencode 'query={{service_name="ego-mcp"}}'"""
+)
 
 Answers = list[Any]
 
@@ -45,11 +52,13 @@ Answers = list[Any]
 class Asked:
     """Servers that hold some hours of demo, and where a reader would ask them."""
 
-    directory: Path
-    addresses: Mapping[str, str]
-    sidecar: SidecarProcess
-    log: Path
-    truth: Truth
+    there: Filled
+    addresses: dict[str, str]
+
+    @property
+    def directory(self) -> Path:
+        """Where the reader types, with what the page expects there."""
+        return self.there.directory
 
     @property
     def environment(self) -> dict[str, str]:
@@ -94,47 +103,35 @@ def sections() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def asked(way: Way, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
-    """Six hours of demo up to now, read and sent; one more file is still open, for what comes while it is watched."""
+    """Seven hours of demo up to now, read and sent; Grafana, Alertmanager and Tempo where they are to be had."""
     directory = tmp_path_factory.mktemp("api")
     with contextlib.ExitStack() as until_the_end:
         try:
-            stack = until_the_end.enter_context(Stack.on(directory, way))
+            there = until_the_end.enter_context(filled(directory, way, days=7 / 24))
         except MissingServerError as error:
             missing(str(error))
-        addresses = {"PROMETHEUS": stack.prometheus.url, "LOKI": stack.loki.url}
-        collector = stack.collector
+        asked = Asked(there, {"PROMETHEUS": there.prometheus.url, "LOKI": there.loki.url})
+        if there.tempo:
+            asked.addresses["TEMPO"] = there.tempo.url
+
+        def start(server: Server) -> None:
+            until_the_end.callback(server.stop)
+            server.start()
+
+        alerting, showing = free_ports(2)
         with contextlib.suppress(MissingServerError):
-            tempo, collector = with_real_tempo(stack, way, until_the_end)
-            addresses["TEMPO"] = tempo.url
-        sidecar = until_the_end.enter_context(sidecar_on(directory, collector.endpoint))
-        now = datetime.now(UTC)
-        write_history(sidecar.logs, DemoSettings(start=now - timedelta(hours=6), failure_rate=0.1), until=now)
-        truth = truth_of(*(path.read_bytes() for path in sidecar.files()))
-        log = sidecar.logs / "ego-mcp-live.log"
-        append(log, now_line("Logging initialized"))
-        sidecar.start()
-        sidecar.wait_until_drained()
-        yield Asked(directory, addresses, sidecar, log, truth)
-
-
-def with_real_tempo(stack: Stack, way: Way, until_the_end: contextlib.ExitStack) -> tuple[Tempo, Collector]:
-    """Start a real Tempo and a Collector that sends to it; MissingServerError where there is none."""
-    directory = stack.directory / "with-tempo"
-    directory.mkdir()
-    otlp, http, grpc, *ports = free_ports(7)
-    tempo = Tempo(directory, otlp, http, grpc, way=way)
-    collector = Collector(
-        directory,
-        ports=CollectorPorts(*ports),
-        prometheus_url=stack.prometheus.url,
-        loki_url=stack.loki.url,
-        tempo_port=otlp,
-        way=way,
-    )
-    for server in (tempo, collector):
-        server.start()
-        until_the_end.callback(server.stop)
-    return tempo, collector
+            alertmanager = Alertmanager(directory, alerting, {}, directory / "none", way=way)
+            start(alertmanager)
+            alertmanager.post({"alertname": TRIAL, "severity": "warning"})
+            asked.addresses["ALERTMANAGER"] = alertmanager.url
+        with contextlib.suppress(MissingServerError):
+            urls = {**there.urls, "EGOSCOPE_ALERTMANAGER_URL": f"http://127.0.0.1:{alerting}"}
+            grafana = Grafana(directory, showing, urls)
+            start(grafana)
+            asked.addresses["GRAFANA"] = grafana.url
+            (directory / "secrets").mkdir(mode=0o700)
+            (directory / "secrets" / "grafana-admin-password").write_text(PASSWORD)
+        yield asked
 
 
 def vector(answer: Any) -> list[tuple[dict[str, str], float]]:
@@ -167,7 +164,7 @@ def calls_by_tool(answers: Answers, asked: Asked) -> None:
     (answer,) = answers
     counted = Counter({(one["tool"], one["outcome"]): int(count) for one, count in vector(answer)})
     ended = Counter({call: count for call, count in counted.items() if call[1] != "unfinished"})
-    assert ended - Counter([("recall", "ok")] * 100) <= asked.truth.calls() <= ended
+    assert ended == asked.there.truth().calls()
 
 
 def failures_and_duration(answers: Answers, asked: Asked) -> None:
@@ -180,7 +177,7 @@ def history(answers: Answers, asked: Asked) -> None:
     desires, calls = map(matrix, answers)
     assert {"desire"} == {key for labels, _ in desires for key in labels}
     assert max(len(values) for _, values in desires) > 60
-    ended = sum(asked.truth.calls().values())
+    ended = asked.there.truth().calls().total()
     assert sum(sum(values) for _, values in calls) > ended / 2
 
 
@@ -247,6 +244,53 @@ def search(answers: Answers, asked: Asked) -> None:
     assert {one["rootTraceName"] for one in curious} == {"tools/call recall"}
 
 
+def rules(answers: Answers, asked: Asked) -> None:
+    alerts, known = answers
+    assert isinstance(alerts["data"]["alerts"], list)
+    names = {rule["name"] for group in known["data"]["groups"] for rule in group["rules"]}
+    assert "SecondLayerRemoval" in names
+
+
+def known_alerts(answers: Answers, asked: Asked) -> None:
+    alerts, silences = answers
+    assert TRIAL in {alert["labels"]["alertname"] for alert in alerts}
+    assert isinstance(silences, list)
+
+
+def silence(answers: Answers, asked: Asked) -> None:
+    """It is there, and ends with the page's other request."""
+    (answer,) = answers
+    (request,) = re.findall(r"`(curl [^`]+/silence/ID\")`", PAGE.read_text())
+    listing = 'curl -s "$ALERTMANAGER/api/v2/silences"'
+    states = {one["id"]: one["status"]["state"] for one in answers_in(asked.run(listing))[0]}
+    assert states[answer["silenceID"]] == "active"
+    asked.run(request.replace("ID", answer["silenceID"]))
+    states = {one["id"]: one["status"]["state"] for one in answers_in(asked.run(listing))[0]}
+    assert states[answer["silenceID"]] == "expired"
+
+
+def token(answers: Answers, asked: Asked) -> None:
+    """Nothing is shown, and the file is closed to others."""
+    assert answers == []
+    file = asked.directory / "secrets" / "grafana-api-header"
+    assert file.read_text().startswith("Authorization: Bearer gl")
+    assert file.stat().st_mode & 0o077 == 0
+
+
+def through_grafana(answers: Answers, asked: Asked) -> None:
+    calls, log, found, alerts = answers
+    assert vector(calls)
+    assert lines(log)
+    assert found["traces"]
+    assert TRIAL in {alert["labels"]["alertname"] for alert in alerts}
+
+
+def shown(answers: Answers, asked: Asked) -> None:
+    found, now = answers
+    assert "egoscope-now" in {one["uid"] for one in found}
+    assert now["dashboard"]["panels"]
+
+
 CHECKS: Final[dict[str, Callable[[Answers, Asked], None]]] = {
     "Calls by tool": calls_by_tool,
     "Share of failures, duration": failures_and_duration,
@@ -259,6 +303,12 @@ CHECKS: Final[dict[str, Callable[[Answers, Asked], None]]] = {
     "By level, logger, tool, text": filtered_lines,
     "A trace by its id": trace,
     "Search": search,
+    "What fires, and by which rule": rules,
+    "What Alertmanager knows": known_alerts,
+    "Silence an alert for two hours": silence,
+    TOKEN: token,
+    "Ask a server": through_grafana,
+    "Dashboards": shown,
 }
 
 
@@ -285,12 +335,14 @@ def test_a_request_of_the_page_answers_with_data_of_the_demo(section: str, asked
     for name in MAY_BE_MISSING:
         if f"${name}" in script and name not in asked.addresses:
             missing_server(name)
+    if "secrets/grafana-api-header" in script and section != TOKEN:
+        asked.run(sections()[TOKEN].replace('"api"', '"another"'))
 
     def answered() -> bool:
         CHECKS[section](answers_in(asked.run(script)), asked)
         return True
 
-    if "$TEMPO/api/search" not in script:
+    if "/api/search" not in script or section == "Dashboards":
         assert answered()
         return
 
@@ -319,7 +371,9 @@ def test_the_live_tail_of_the_page_shows_a_line_as_it_comes(asked: Asked) -> Non
         try:
             first = tail.stdout.readline()
             assert first.strip()
-            append(asked.log, now_line("Tool invocation", tool_name="introspect", tool_args={}), *call("introspect"))
+            append(
+                asked.there.log, now_line("Tool invocation", tool_name="introspect", tool_args={}), *call("introspect")
+            )
             before = time.monotonic()
             for line in tail.stdout:
                 if "introspect" in line:
@@ -327,3 +381,29 @@ def test_the_live_tail_of_the_page_shows_a_line_as_it_comes(asked: Asked) -> Non
             assert time.monotonic() - before < 10
         finally:
             tail.terminate()
+
+
+def test_the_trial_alert_of_the_page_is_known_to_alertmanager(asked: Asked) -> None:
+    """As amtool sends it from within the container."""
+    if "ALERTMANAGER" not in asked.addresses:
+        missing_server("ALERTMANAGER")
+    if shutil.which("amtool") is None:
+        pytest.skip("amtool is not installed")
+    (block,) = [block for block in blocks(DOCS / "configuration.md") if block.section == "A trial alert"]
+    command = block.code.removeprefix("docker compose exec alertmanager ")
+    asked.run(command.replace("http://127.0.0.1:9093", asked.addresses["ALERTMANAGER"]).replace(TRIAL, "Second"))
+    (alerts,) = answers_in(asked.run('curl -s "$ALERTMANAGER/api/v2/alerts"'))
+    assert "Second" in {alert["labels"]["alertname"] for alert in alerts}
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        pytest.param('"$PROMETHEUS/api/v1/query_range?query=up&start=0&end=11000&step=1"', 200, id="11,000 points"),
+        pytest.param('"$PROMETHEUS/api/v1/query_range?query=up&start=0&end=11001&step=1"', 400, id="one point more"),
+        pytest.param(LOKI_LIMIT.format(5000), 200, id="5,000 entries"),
+        pytest.param(LOKI_LIMIT.format(5001), 400, id="one entry more"),
+    ],
+)
+def test_the_limits_that_the_page_names_are_the_servers_own(request_: str, status: int, asked: Asked) -> None:
+    assert asked.run(f"curl -sG -o answer -w '%{{http_code}}' {request_}") == str(status)
