@@ -33,6 +33,10 @@ FOUND: Final = "|~ `(?i)${search:regex}`"
 TRACE_CHOSEN: Final = "trace_id=~`0*${trace:regex}.*`"
 TAIL: Final = f"{AGENTS_LINES} {FOUND} | {LOGGER_CHOSEN} | {TRACE_CHOSEN} | {SEVERITY} | {LEVEL_CHOSEN} | {LEVEL}"
 
+EMPTY: Final = (
+    "No such line in this time. Widen the time or the filters above; where nothing was ever read, "
+    "`egoscope doctor` tells why"
+)
 SHOWN: Final = {
     "Time": "Time",
     s.LEVEL: "Level",
@@ -158,7 +162,7 @@ def what_was_said() -> list[Builder[Panel]]:
                 "Every line as it comes, newest first. Private lines, and all that no rule allows, read REDACTED: the "
                 "words never left the agent's machine. Open a line for its attributes and the way to its trace",
                 logs(TAIL, limit=300),
-            ),
+            ).no_value(EMPTY),
         ),
         at(
             0,
@@ -172,6 +176,7 @@ def what_was_said() -> list[Builder[Panel]]:
                     logs(f'{TAIL} | trace_id!=""', limit=200),
                 )
                 .datasource(LOKI)
+                .no_value(EMPTY)
                 .with_transformation(transformed("extractFields", source="labels"))
                 .with_transformation(transformed("filterFieldsByName", include={"names": list(SHOWN)}))
                 .with_transformation(columns(SHOWN)),

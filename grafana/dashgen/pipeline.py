@@ -282,7 +282,7 @@ def alerts() -> list[Builder[Panel]]:
             lanes(
                 "What fired when",
                 "A lane for each alert that fired in the chosen time",
-                metric(f"max by (alertname) ({FIRING}) * on () group_left () vector(1)", legend="{{alertname}}"),
+                metric(f"max by (alertname) ({FIRING})", legend="{{alertname}}"),
             )
             .unit("none")
             .no_value("no alert fired")

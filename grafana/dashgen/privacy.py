@@ -188,6 +188,7 @@ def field_by_field() -> list[Builder[Panel]]:
                     "why where it was dropped. Fields without a rule are one: (unknown)",
                     metric(every, table=True, instant=True),
                 )
+                .no_value("nothing was read in this time; where nothing ever was, `egoscope doctor` tells why")
                 .with_transformation(most_first())
                 .with_transformation(columns(shown))
                 .unit("short")
@@ -292,7 +293,7 @@ def over_time() -> list[Builder[Panel]]:
                 "The sidecar's own account",
                 "What redaction did since the sidecar's state began, as it writes it into the log itself",
                 logs(AUDIT, limit=100),
-            ),
+            ).no_value("no account in this time: nothing was read"),
         ),
     ]
 

@@ -160,7 +160,8 @@ def how_fast() -> list[Builder[Panel]]:
             .unit("s")
             .min(0)
             .max_data_points(200)
-            .show_points(common.VisibilityMode.AUTO),
+            .show_points(common.VisibilityMode.AUTO)
+            .no_value("no calls"),
         ),
         at(
             16,
@@ -191,6 +192,7 @@ def _found(title: str, text: str, traceql: str, sorted_by: str) -> table.Panel:
     return overriding(
         rows(title, text, traces(traceql, limit=LISTED))
         .datasource(TEMPO)
+        .no_value("no such call in this time")
         .with_transformation(transformed("filterFieldsByName", include={"names": list(shown)}))
         .with_transformation(most_first(sorted_by))
         .with_transformation(columns(shown)),
@@ -279,6 +281,7 @@ def by_tool() -> list[Builder[Panel]]:
                     metric(slow(0.5), table=True, instant=True, ref="D"),
                     metric(slow(0.95), table=True, instant=True, ref="E"),
                 )
+                .no_value("no calls in this time; where nothing was ever read, `egoscope doctor` tells why")
                 .with_transformation(transformed("merge"))
                 .with_transformation(most_first("Value #A"))
                 .with_transformation(columns(shown))
@@ -353,7 +356,9 @@ def one_call() -> Builder[RowPanel]:
             "Its lines",
             "The lines of this call",
             logs(f"{AGENTS_LINES} | trace_id=~`0*${{trace:regex}}`", limit=200),
-        ).id(frame.TRACE_PANEL + 1),
+        )
+        .no_value("no line has this trace id in the chosen time")
+        .id(frame.TRACE_PANEL + 1),
     )
     row = Row("The call whose id stands above under Trace").grid_pos(GridPos(x=0, y=28, w=24, h=1)).with_panel(said)
     row.build().panels.insert(0, trace)
