@@ -23,10 +23,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tests.browser.page import DashboardPage, browser_on, page_on
-from tests.stack.filled import filled, make_trouble
+from tests.stack.filled import filled
 from tests.stack.grafana import ADMIN, PASSWORD, Grafana, api
 from tests.stack.panels import dashboards
 from tests.stack.processes import MissingServerError, free_ports
+from tests.stack.trouble import make_trouble
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +80,7 @@ def shot(options: argparse.Namespace) -> int:
     variables = dict(pair.split("=", 1) for pair in options.var)
     with browser_on(url) as context, page_on(context, url, version, width=width, height=height) as page:
         page.open(wanted.uid, since=options.since, until=options.until, **variables)
-        wrong = _picture(page, {panel.id: panel.title for panel in wanted.panels}, options)
+        wrong = _picture(page, {panel.id: panel.title for panel in wanted.unfolded}, options)
     print("\n".join(wrong) or "no panel complains")
     return 0
 

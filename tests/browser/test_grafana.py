@@ -41,7 +41,7 @@ def named(name: str) -> Dashboard:
 
 def titles(dashboard: Dashboard) -> dict[int, str]:
     """Return number and title of every panel."""
-    return {panel.id: panel.title for panel in dashboard.panels}
+    return {panel.id: panel.title for panel in dashboard.unfolded}
 
 
 @pytest.fixture

@@ -7,23 +7,17 @@ with filled(tmp_path) as there:
 from __future__ import annotations
 
 import contextlib
-import sys
 import threading
-import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-import grpc
-
 from egoscope.demo import DemoSettings, write_history, write_live
-from tests.stack import legal
 from tests.stack.alertmanager import Alertmanager
 from tests.stack.fake_tempo import FakeTempo
-from tests.stack.hiding_places import SECRET, first_of, item_of
-from tests.stack.processes import PROCESSES, Server, Way, free_ports, wait_for
+from tests.stack.processes import PROCESSES, Server, Way, free_ports
 from tests.stack.servers import Collector, CollectorPorts, Loki, MissingServerError, Prometheus, Tempo
-from tests.stack.sidecar import SidecarProcess, append, call, now_line, sidecar_on
+from tests.stack.sidecar import SidecarProcess, sidecar_on
 from tests.stack.truth import Truth, truth_of
 
 if TYPE_CHECKING:
@@ -33,7 +27,6 @@ if TYPE_CHECKING:
 DAYS: Final = 8.0
 """Longer than the longest range asked for, so that no window begins before the first line."""
 FILL_S: Final = 240.0
-ALERT_S: Final = 120.0
 RECENT: Final = timedelta(minutes=40)
 WEEK: Final = DemoSettings(calls_per_minute=2.0)
 # Whatever the hour, the last minutes are busy and something has failed in them.
@@ -52,12 +45,13 @@ class Filled:
     collector: Collector
     sidecar: SidecarProcess
     alertmanager: Alertmanager | None
-    _spans: FakeTempo | Tempo = field(repr=False)
+    spans: FakeTempo | Tempo
+    """What takes the spans: Tempo, or what stands in for it."""
 
     @property
     def urls(self) -> dict[str, str]:
         """The addresses that Grafana's data sources read from the environment."""
-        tempo = self.tempo.url if self.tempo else f"http://127.0.0.1:{self._spans.port}"
+        tempo = self.tempo.url if self.tempo else f"http://127.0.0.1:{self.spans.port}"
         return {
             "EGOSCOPE_PROMETHEUS_URL": self.prometheus.url,
             "EGOSCOPE_LOKI_URL": self.loki.url,
@@ -133,7 +127,7 @@ def _servers(directory: Path, way: Way, until_the_end: contextlib.ExitStack) -> 
         collector,
         until_the_end.enter_context(sidecar_on(directory, collector.endpoint)),
         alertmanager,
-        _spans=spans,
+        spans,
     )
 
 
@@ -159,27 +153,3 @@ def _write_log(logs: Path, days: float) -> None:
     lately = now - RECENT
     write_history(logs, replace(WEEK, start=now - timedelta(days=days)), until=lately)
     write_history(logs, replace(LATELY, start=lately), until=now)
-
-
-def make_trouble(there: Filled) -> None:
-    """Give the panels that are empty while all is well something to show: one of each kind of trouble.
-
-    A line that is none; an item that a back end refuses for good; something that the second layer has to remove.
-    """
-    # Beside the others: what is no line of the agent's stays out of the agent's log.
-    with sidecar_on(there.directory / "trouble", there.collector.endpoint) as sidecar:
-        wrong = (b"this is no record\n", b"[]\n", now_line("Routing tool call", ahead_s=50 * 3600))
-        append(sidecar.logs / "ego-mcp-trouble.log", *call(), *wrong)
-        sidecar.launch([sys.executable, "-m", "tests.stack.trusting"])
-        wait_for(lambda: sidecar.up and sidecar.drained(), what="the refused record was given up")
-        refused = "sum(egoscope_rejected_total)"
-        wait_for(lambda: there.prometheus.value(refused), within_s=60, what="refused items are told")
-    request = legal.traces(time.time_ns(), "0123456789abcdef")
-    item_of(first_of(request)).name = SECRET
-    with grpc.insecure_channel(there.collector.endpoint) as channel:
-        export = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-        channel.unary_unary(export)(request.SerializeToString(), timeout=20)
-    removed = "sum(egoscope_second_layer_removals_total)"
-    wait_for(lambda: there.prometheus.value(removed), within_s=30, what="a removal is told")
-    firing = 'count(ALERTS{alertstate="firing"})'
-    wait_for(lambda: there.prometheus.value(firing), within_s=ALERT_S, what="an alert fires for what was removed")

@@ -136,5 +136,7 @@ def view(start_s: float, end_s: float, variables: Sequence[Variable], found: Map
                 literal.add(variable.name)
             else:
                 value = list(found.get(variable.name) or ())
+        elif (offered := found.get(variable.name)) and value not in offered:
+            value = offered[0]  # what was chosen when the file was made is not there any more
         chosen[variable.name] = value
     return View(start_s=start_s, end_s=end_s, chosen=chosen, literal=frozenset(literal))

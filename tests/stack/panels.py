@@ -36,6 +36,8 @@ class Query:
     """A panel's own range that stands in place of the dashboard's: `24h`, or `now/d`."""
     shift_s: float = 0
     """How far back a panel's range is moved."""
+    exemplars: bool = False
+    """Whether exemplars are asked for too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,19 @@ class Variable:
         chosen: str | list[str] = part(self.json, "current", "value") or ""
         if isinstance(chosen, list) and ALL in chosen:
             return ALL
-        return chosen
+        return chosen or ("" if self.text else self.json.get("query", ""))
+
+    def matched(self, answer: str) -> str | None:
+        """Return the value that its regular expression takes out of an answer, None where it takes none."""
+        given = str(self.json.get("regex") or "")
+        if not given:
+            return answer
+        pattern = re.fullmatch(r"/(.*)/[a-z]*", given, re.DOTALL)
+        found = re.search((pattern[1] if pattern else given).replace("(?<", "(?P<"), answer)
+        if not found:
+            return None
+        named = found.groupdict()
+        return named.get("value") or named.get("text") or (found[1] if found.groups() else found[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +151,16 @@ class Dashboard:
     def panels(self) -> list[Panel]:
         """All panels, those in folded rows included, rows themselves not."""
         return [panel for panel in map(Panel, _panels(self.json)) if panel.type != "row"]
+
+    @property
+    def unfolded(self) -> list[Panel]:
+        """The panels that are there when it is opened."""
+        return [panel for panel in map(Panel, listed(self.json, "panels")) if panel.type != "row"]
+
+    @property
+    def rows(self) -> list[Panel]:
+        """The rows that are folded when it is opened."""
+        return [panel for panel in map(Panel, listed(self.json, "panels")) if listed(panel.json, "panels")]
 
     @property
     def variables(self) -> list[Variable]:
@@ -246,4 +270,5 @@ def _of_target(panel: Panel, target: Mapping[str, Any], source: str) -> Query:
         lines=int(target.get("maxLines") or target.get("limit") or 1000),
         since=str(panel.json.get("timeFrom") or ""),
         shift_s=seconds(str(panel.json.get("timeShift") or "0s")),
+        exemplars=bool(target.get("exemplar")),
     )

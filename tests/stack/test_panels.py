@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import pytest
 
 from tests.stack.conftest import missing
-from tests.stack.filled import filled, make_trouble
+from tests.stack.filled import filled
 from tests.stack.interpolation import view
 from tests.stack.panels import dashboards, target_of_link
 from tests.stack.query_names import named_in
 from tests.stack.servers import MissingServerError, get_json
+from tests.stack.trouble import make_trouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,10 +35,11 @@ LIMIT_S: Final = 10.0
 RANGES: Final = {"15m": 900.0, "24h": 86_400.0, "7d": 604_800.0}
 # Empty by their nature, though everything works; each with the reason why nothing can be made to stand there.
 MAY_BE_EMPTY: Final[Mapping[str, str]] = {
-    "tempo_discarded_spans_total": "Tempo tells it only after it has dropped a span, which its limits never make it do",
-    "loki_discarded_samples_total": "told only after Loki dropped a line; what it refuses is refused as a whole",
-    "loki_discarded_bytes_total": "as loki_discarded_samples_total",
-    "ALERTS_FOR_STATE": "stands only while an alert with a `for` waits",
+    "tempo_discarded_spans_total": "told only after Tempo has dropped a span, which its limits never make it do",
+    "loki_discarded_samples_total": "told only after Loki has dropped a line; what it refuses it refuses whole",
+    "loki_boltdb_shipper_apply_retention": "told only after Loki's first deletion, hours after its start",
+    "-deriv(egoscope_disk_free_bytes": "a disk that does not fill is never full",
+    "alertmanager_notifications": "no receiver is switched on here, so nothing is sent; test_alerting.py sends",
 }
 
 
@@ -89,17 +91,27 @@ class Asker:
                 text = looked.filled(query)
                 key = (text, f"{range_s}")
                 if key not in self._values:
-                    self._values[key] = self.values(text, looked)
+                    answers = map(variable.matched, self.values(text, looked))
+                    self._values[key] = [one for one in answers if one is not None]
                 found[variable.name] = self._values[key]
+            elif variable.name == "trace":
+                found[variable.name] = [self.trace_id]  # as a link fills it in
             looked = view(end - range_s, end, dashboard.variables[: number + 1], found)
         return looked
+
+    @property
+    def trace_id(self) -> str:
+        """The id of a trace of the last minutes."""
+        now = time.time()
+        lines = self.there.loki.entries('{service_name="ego-mcp"} | ego_outcome="error"', now - 900, now)
+        return str(lines[-1].labels["trace_id"])
 
     def values(self, text: str, looked: View) -> list[str]:
         """Return the values of a variable."""
         api = f"{self.there.prometheus.url}/api/v1"
         if found := re.fullmatch(r"query_result\((.*)\)", text, re.DOTALL):
             answer = get_json(f"{api}/query", query=found[1], time=looked.end_s)
-            return [str(one) for one in answer["data"]["result"]]
+            return [_as_grafana_writes(one) for one in answer["data"]["result"]]
         found = re.fullmatch(r"label_values\((?:(.*),\s*)?(\w+)\)", text, re.DOTALL)
         assert found, f"no way to ask for {text}"
         narrowed = {"match[]": found[1]} if found[1] else {}
@@ -114,7 +126,7 @@ class Asker:
             return self.values(text, looked)
         match query.source:
             case "prometheus":
-                return _numbers(self._prometheus(text, query, looked))
+                return _numbers(self._prometheus(text, query, looked)) + self._exemplars(text, query, looked)
             case "loki":
                 return self._loki(text, query, looked)
             case "tempo":
@@ -130,6 +142,12 @@ class Asker:
         times = {"start": looked.start_s, "end": looked.end_s, "step": looked.step_s(query)}
         return get_json(f"{api}/query_range", query=text, **times)["data"]["result"]
 
+    def _exemplars(self, text: str, query: Query, looked: View) -> list[Any]:
+        if not query.exemplars:
+            return []
+        url = f"{self.there.prometheus.url}/api/v1/query_exemplars"
+        return get_json(url, query=text, start=looked.start_s, end=looked.end_s)["data"]
+
     def _loki(self, text: str, query: Query, looked: View) -> list[Any]:
         api = f"{self.there.loki.url}/loki/api/v1"
         if query.instant:
@@ -142,8 +160,19 @@ class Asker:
     def _tempo(self, text: str, query: Query, looked: View) -> list[Any]:
         assert self.there.tempo
         url = f"{self.there.tempo.url}/api/search"
+        if re.fullmatch(r"[0-9a-f]+", text):
+            trace = self.there.tempo.trace(text)
+            return [trace] if trace else []
         times = {"start": int(looked.start_s), "end": int(looked.end_s) + 1}
         return get_json(url, q=text, limit=min(query.lines, 100), **times)["traces"]
+
+
+def _as_grafana_writes(sample: Any) -> str:
+    """Return a sample as the text that a variable's regular expression is matched with."""
+    labels = {name: value for name, value in sample["metric"].items() if name != "__name__"}
+    written = ",".join(f'{name}="{value}"' for name, value in labels.items())
+    at_s, value = sample["value"]
+    return f"{sample['metric'].get('__name__', '')}{{{written}}} {value} {at_s * 1000:.0f}"
 
 
 def _numbers(series: list[Any]) -> list[Any]:

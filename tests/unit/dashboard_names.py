@@ -11,6 +11,7 @@ import yaml
 from egoscope.convert import semconv
 from egoscope.convert.catalogue import METRICS, Kind
 from tests.stack.interpolation import view
+from tests.stack.panels import ALL
 from tests.stack.query_names import Named, filtered_labels, named_in, span_attributes, stream_labels
 
 if TYPE_CHECKING:
@@ -75,9 +76,14 @@ SERVER_METRICS: Final[Mapping[str, frozenset[str]]] = {
     "loki_distributor_lines_received_total": ALWAYS | {"tenant"},
     "loki_distributor_bytes_received_total": ALWAYS | {"tenant"},
     "loki_ingester_memory_streams": ALWAYS | {"tenant"},
+    "loki_boltdb_shipper_apply_retention_last_successful_run_timestamp_seconds": ALWAYS,
+    # Alertmanager.
+    "alertmanager_notifications_total": ALWAYS | {"integration"},
+    "alertmanager_notifications_failed_total": ALWAYS | {"integration", "reason"},
     # Tempo.
     "tempo_discarded_spans_total": ALWAYS | {"reason", "tenant"},
     "tempo_distributor_spans_received_total": ALWAYS | {"tenant"},
+    "tempodb_retention_deleted_total": ALWAYS,
     "tempo_distributor_bytes_received_total": ALWAYS | {"tenant"},
 }
 # Labels that Loki gives every entry that comes by OTLP, beside our attributes.
@@ -132,7 +138,7 @@ def catalogue() -> dict[str, frozenset[str]]:
 
 def asked(dashboard: Dashboard) -> Iterator[tuple[Query, str]]:
     """Yield every query with its text, variables filled in with anything that parses."""
-    filled = {one.name: ["x"] for one in dashboard.variables}
+    filled = {one.name: ["x"] for one in dashboard.variables if one.value == ALL}
     anything = view(0, 3600, dashboard.variables, filled)
     for query in dashboard.queries():
         yield query, anything.filled(query)

@@ -1,0 +1,89 @@
+"""Trouble of every kind, so that panels which are empty while all is well have something to show."""
+
+from __future__ import annotations
+
+import sys
+import time
+import urllib.request
+from typing import TYPE_CHECKING, Final
+
+import grpc
+
+from tests.stack import legal
+from tests.stack.hiding_places import SECRET, first_of, item_of
+from tests.stack.processes import wait_for
+from tests.stack.sidecar import append, call, now_line, sidecar_on
+
+if TYPE_CHECKING:
+    from tests.stack.fake_tempo import FakeTempo
+    from tests.stack.filled import Filled
+    from tests.stack.processes import Server
+
+ALERT_S: Final = 120.0
+TOLD_S: Final = 60.0
+FAILURES: Final = 6
+"""More than the five within five minutes that dashboards mark as a burst."""
+
+
+def make_trouble(there: Filled) -> None:
+    """Return when every kind of it can be asked for, and everything works again."""
+    _fail_calls(there)
+    _refuse_and_misread(there)
+    _leak(there)
+    _down(there, there.loki, "log_records")
+    _down(there, there.prometheus, "metric_points")
+    _down(there, there.spans, "spans")
+    there.sidecar.wait_until_drained()
+    firing = 'count(ALERTS{alertstate="firing"})'
+    wait_for(lambda: there.prometheus.value(firing), within_s=ALERT_S, what="an alert fires for what was removed")
+
+
+def _fail_calls(there: Filled) -> None:
+    """A burst of calls that fail, and one that has been waiting for its end for too long."""
+    failed = now_line("Tool execution failed", level="ERROR", tool_name="recall", exception="ValueError: 1")
+    append(there.log, *(line for _ in range(FAILURES) for line in (now_line(tool_name="recall", tool_args={}), failed)))
+    append(there.sidecar.logs / "ego-mcp-gone.log", now_line(tool_name="remember", tool_args={}, ahead_s=-1500.0))
+    unfinished = 'sum(increase(ego_calls_total{outcome="unfinished"}[15m] anchored))'
+    wait_for(lambda: there.prometheus.value(unfinished), within_s=TOLD_S, what="a call is told as unfinished")
+
+
+def _refuse_and_misread(there: Filled) -> None:
+    """Lines that are none, and one that a back end refuses for good. Beside the others: it is not the agent's log."""
+    with sidecar_on(there.directory / "trouble", there.collector.endpoint) as sidecar:
+        wrong = (b"this is no record\n", b"[]\n", now_line("Routing tool call", ahead_s=50 * 3600.0))
+        append(sidecar.logs / "ego-mcp-trouble.log", *call(), *wrong)
+        sidecar.launch([sys.executable, "-m", "tests.stack.trusting"])
+        wait_for(lambda: sidecar.up and sidecar.drained(), what="the refused record was given up")
+        wait_for(lambda: there.prometheus.value("sum(egoscope_rejected_total)"), within_s=TOLD_S, what="it is told")
+
+
+def _leak(there: Filled) -> None:
+    """Something that the second layer has to remove."""
+    request = legal.traces(time.time_ns(), "0123456789abcdef")
+    item_of(first_of(request)).name = SECRET
+    with grpc.insecure_channel(there.collector.endpoint) as channel:
+        export = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+        channel.unary_unary(export)(request.SerializeToString(), timeout=20)
+    removed = "sum(egoscope_second_layer_removals_total)"
+    wait_for(lambda: there.prometheus.value(removed), within_s=TOLD_S, what="the removal is told")
+
+
+def _down(there: Filled, server: Server | FakeTempo, signal: str) -> None:
+    """A back end that is away for a moment: the Collector refuses what it cannot hand on, and the sidecar keeps it."""
+    refused = f"otelcol_receiver_refused_{signal}"
+    server.stop()
+    try:
+        append(there.log, *call())
+        wait_for(lambda: _told(there, refused), within_s=TOLD_S, what=f"{refused} is told")
+    finally:
+        server.start()
+    there.sidecar.wait_until_drained()
+    query = f"sum(last_over_time({refused}_total[10m]))"
+    wait_for(lambda: there.prometheus.value(query), within_s=TOLD_S, what=f"{refused} is in Prometheus")
+
+
+def _told(there: Filled, metric: str) -> bool:
+    """Whether the Collector counts at least one."""
+    with urllib.request.urlopen(there.collector.metrics_urls[0], timeout=10) as response:
+        lines = response.read().decode().splitlines()
+    return any(line.startswith(metric) and float(line.rsplit(maxsplit=1)[1]) > 0 for line in lines)
