@@ -112,6 +112,14 @@ def test_a_new_instance_has_nothing_to_keep_alive() -> None:
     assert (converting.sent.raw, converting.sent.sizes) == (b"", [])
 
 
+def test_the_newest_is_told_at_any_time_of_a_long_batch() -> None:
+    """History is read in batches of hours: which file was the newest at any time in them must be there to ask for."""
+    converting = Converting()
+    converting.batch([said(minute * 60_000, LINE) for minute in range(60)])
+    told = {round(value * 1000) for _, value in converting.sent.series("ego.last_event.time")}
+    assert told == {START_MS + minute * 60_000 for minute in range(60)}
+
+
 def test_a_restart_is_seamless() -> None:
     """State and series through JSON, as the state file keeps them: the next batch says what it would have said."""
     first = [invoked(0), completed(40, **FEELING), invoked(50, "recall"), said(60, LINE)]

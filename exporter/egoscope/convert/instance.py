@@ -13,7 +13,7 @@ from egoscope.convert import logs, spans
 from egoscope.convert.catalogue import METRICS
 from egoscope.convert.metrics import InstanceMetrics
 from egoscope.convert.pairing import MAX_LOG_LINES, LogLine, OpenCall, OpenPairs, Operation, Outcome, Pairing
-from egoscope.convert.series import PointBatch, SeriesRow, SeriesSet
+from egoscope.convert.series import SILENCE_MS, PointBatch, SeriesRow, SeriesSet
 from egoscope.model.record import Kind, Record
 
 if TYPE_CHECKING:
@@ -30,7 +30,15 @@ STREAM_SLACK_NS: Final = 600 * 10**9
 STEPPED_BACK_NS: Final = 10 * 10**9
 """Behind the newest by more than this, a record tells of a clock that stepped back, not of two writers."""
 
+TELL_NEWEST_EVERY_NS: Final = SILENCE_MS * 10**6
+"""A batch can hold days. Which of several files was the newest is asked of any time in them."""
+
 _CATALOGUE: Final = {metric.name: metric for metric in METRICS}
+
+
+def _after(time_ns: int) -> int:
+    """Return when the newest is to be told next: on a fixed grid, so that a restart changes nothing."""
+    return (time_ns // TELL_NEWEST_EVERY_NS + 1) * TELL_NEWEST_EVERY_NS
 
 
 class InstanceState(msgspec.Struct):
@@ -65,6 +73,7 @@ class InstanceConversion:
         self._spans: list[Span] = []
         self._logs: list[LogRecord] = []
         self._newest_ns = state.newest_ns
+        self._tell_newest_ns = _after(state.newest_ns)
         self.stepped_back = 0
         """Records of this run that lay behind the newest by more than `STEPPED_BACK_NS`."""
         self._untimed = state.untimed
@@ -102,6 +111,9 @@ class InstanceConversion:
             self._newest_ns = time_ns
             if time_ns >= self._pairs.next_deadline_ns:
                 self.expire(time_ns)
+            if time_ns >= self._tell_newest_ns:
+                self._metrics.newest(time_ns)
+                self._tell_newest_ns = _after(time_ns)
         elif self._newest_ns - time_ns > STEPPED_BACK_NS:
             self.stepped_back += 1
         self._by_kind[record.kind](record)
