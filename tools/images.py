@@ -48,32 +48,47 @@ SERVER_IMAGES: Final[Mapping[str, ServerImage]] = {
     "prometheus": ServerImage(
         programs={"prometheus": "/bin/prometheus", "promtool": "/bin/promtool"}, folders={"/prometheus": 65534}
     ),
+    "alertmanager": ServerImage(
+        programs={"alertmanager": "/bin/alertmanager", "amtool": "/bin/amtool"}, folders={"/alertmanager": 65534}
+    ),
     "loki": ServerImage(programs={"loki": "/usr/bin/loki"}, folders={"/loki": 10001}),
     "tempo": ServerImage(programs={"tempo": "/tempo"}, folders={"/var/tempo": 10001}),
 }
 
 
 def server_image(engine: Engine, name: str, programs: Mapping[str, Path]) -> str:
-    """Return the tag of a server's image, made of nothing but its statically linked programs.
+    """Return the tag of a server's image, made of nothing but its programs and the libraries they are linked with.
 
     `programs`: the file of each program that `SERVER_IMAGES[name]` names.
     """
     wanted = SERVER_IMAGES[name]
-    tag = f"egoscope-test/{name}:{_key([repr(wanted).encode(), *map(_digest, programs.values())])}"
+    libraries = _libraries(programs.values())
+    tag = f"egoscope-test/{name}:{_key([repr(wanted).encode(), *map(_digest, [*programs.values(), *libraries])])}"
 
     def write(archive: tarfile.TarFile) -> None:
         for folder, owner in wanted.folders.items():
             entry = tarfile.TarInfo(folder.strip("/"))
             entry.type, entry.mode, entry.uid, entry.gid = tarfile.DIRTYPE, 0o755, owner, owner
             archive.addfile(entry)
-        for program, path in wanted.programs.items():
-            entry = archive.gettarinfo(programs[program], path.strip("/"))
+        files = {path: programs[program] for program, path in wanted.programs.items()}
+        for path, file in {**files, **{str(library): library for library in libraries}}.items():
+            entry = archive.gettarinfo(file.resolve(), path.strip("/"))
             entry.mode, entry.uid, entry.gid, entry.uname, entry.gname = 0o755, 0, 0, "", ""
-            with programs[program].open("rb") as content:
+            with file.open("rb") as content:
                 archive.addfile(entry, content)
 
     entrypoint = json.dumps([next(iter(wanted.programs.values()))])
     return tag if _exists(engine, tag) else _import(engine, tag, write, f"ENTRYPOINT {entrypoint}")
+
+
+def _libraries(programs: Iterable[Path]) -> list[Path]:
+    """Return the files that dynamically linked programs need, the loader too; what we build ourselves needs none."""
+    found: set[Path] = set()
+    for program in programs:
+        done = subprocess.run(["ldd", program], capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            found |= {Path(word) for word in done.stdout.split() if word.startswith("/")}
+    return sorted(found)
 
 
 def python_base(engine: Engine) -> str:

@@ -1,6 +1,6 @@
 """Build or find the servers that the stack tests and the benchmark run as plain processes.
 
-    python3 tools/stack.py [--list] [collector prometheus loki alertmanager]
+    python3 tools/stack.py [--list] [collector prometheus rule-tester loki alertmanager]
 
 Built servers are kept outside the repository, in $EGOSCOPE_STACK_DIR (default: `egoscope/stack` in the user's cache),
 one directory a name and version, so that each is built once a machine. A directory named in $EGOSCOPE_STACK_BIN is
@@ -42,7 +42,7 @@ class StackError(Exception):
 class GoModule:
     """A server built from a Go module in the module's own directory, with the module's own `replace` lines.
 
-    `drop_replace`: replaced modules whose target directory is not part of the published module.
+    `drop_replace`: replaced modules whose target directory is not part of the published module. `tags`: build tags.
     """
 
     module: str
@@ -50,6 +50,7 @@ class GoModule:
     packages: tuple[str, ...]
     version_variable: str
     drop_replace: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +104,19 @@ SERVERS: Final[Mapping[str, Server]] = {
                 version="v0.315.0",
                 packages=("./cmd/prometheus", "./cmd/promtool"),
                 version_variable="github.com/prometheus/common/version.Version",
+            ),
+        ),
+        # For `promtool test rules` alone: that of 3.15 does not know `anchored` there (docs/decisions/0015).
+        Server(
+            name="rule-tester",
+            version="3.16.0",
+            binaries=("promtool",),
+            origin=GoModule(
+                module="github.com/prometheus/prometheus",
+                version="v0.316.0",
+                packages=("./cmd/promtool",),
+                version_variable="github.com/prometheus/common/version.Version",
+                tags=("remove_all_sd",),  # rules need no service discovery
             ),
         ),
         Server(
@@ -228,6 +242,7 @@ def _build_module(server: Server, origin: GoModule, into: Path) -> None:
     steps.run("prepare", ["go", "mod", "edit", *edits, "-go=" + _go_line(into / "go.mod"), into / "go.mod"], cwd=into)
     flags = f"-s -w -X {origin.version_variable}={server.version}"
     build = ["go", "build", "-trimpath", f"-ldflags={flags}", f"-modfile={into / 'go.mod'}", "-mod=mod"]
+    build += [f"-tags={','.join(origin.tags)}"] if origin.tags else []
     steps.run("compile", [*build, "-o", f"{into / 'bin'}/", *origin.packages], cwd=source)
 
 

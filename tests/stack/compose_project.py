@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
-BUILT: Final = ("collector", "prometheus", "loki")
+BUILT: Final = ("collector", "prometheus", "loki", "alertmanager")
+TOOLS: Final = ("promtool", "amtool")
 PUBLISHED: Final = ("grafana", "prometheus", "loki", "tempo")
 READER: Final = 23456  # a user id that no image knows
 UP_WITHIN_S: Final = 240
@@ -98,8 +99,8 @@ class Project:
 
 def _images(engine: Engine) -> dict[str, str]:
     """Return the variables that put images made on this machine in the place of the official ones."""
-    found = {name: stack.find(name) for name in (*BUILT, "promtool", "tempo")}
-    if lacking := [name for name in (*BUILT, "promtool") if found[name] is None]:
+    found = {name: stack.find(name) for name in (*BUILT, *TOOLS, "tempo")}
+    if lacking := [name for name in (*BUILT, *TOOLS) if found[name] is None]:
         missing(f"not built yet: {', '.join(lacking)} (make stack)")
     programs = {name: path for name, path in found.items() if path is not None}
     names = (*BUILT, *(["tempo"] if "tempo" in programs else []))

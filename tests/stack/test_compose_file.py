@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
-FILES: Final = ("docker-compose.yml", "docker-compose.api.yml")
+FILES: Final = ("docker-compose.yml", "docker-compose.api.yml", "docker-compose.alerts.yml")
 SCHEMA_MODULE: Final = "github.com/compose-spec/compose-go/v2@v2.15.0"
 
 Service = dict[str, Any]
@@ -26,6 +26,7 @@ def read(name: str) -> dict[str, Any]:
 
 COMPOSE: Final = read("docker-compose.yml")
 API: Final = read("docker-compose.api.yml")
+ALERTS: Final = read("docker-compose.alerts.yml")
 SERVICES: Final[dict[str, Service]] = COMPOSE["services"]
 PUBLISHED: Final = [
     pytest.param(port, id=f"{service}: {port}")
@@ -34,12 +35,32 @@ PUBLISHED: Final = [
     for port in settings.get("ports", [])
 ]
 
+# What runs once and ends: nothing watches over it, and nothing starts it again.
+ONCE: Final = {
+    needed
+    for service in SERVICES.values()
+    for needed, how in service.get("depends_on", {}).items()
+    if how["condition"] == "service_completed_successfully"
+}
+VARIABLE: Final = re.compile(r"\$\{(\w+):-([^${}]*)\}")
+
 every_service = pytest.mark.parametrize("service", [pytest.param(each, id=name) for name, each in SERVICES.items()])
 
 
 def default(text: str) -> str:
-    """Fill in what Compose would where .env sets nothing."""
-    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+    """Fill in what Compose would where .env sets nothing; a default can hold another variable."""
+    while text != (filled := VARIABLE.sub(r"\2", text)):
+        text = filled
+    return text
+
+
+def variables(text: str) -> dict[str, str]:
+    """Return every variable with its default."""
+    found: dict[str, str] = {}
+    while inner := VARIABLE.findall(text):
+        found |= inner
+        text = VARIABLE.sub(r"\2", text)
+    return found
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -88,12 +109,12 @@ def test_memory_processes_and_logs_are_bounded(service: Service) -> None:
     assert service["logging"] == {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}
 
 
-@every_service
-def test_it_comes_back_after_a_crash_unless_it_was_stopped(service: Service) -> None:
-    assert service["restart"] == "unless-stopped"
-
-
 @pytest.mark.parametrize("name", SERVICES)
+def test_it_comes_back_after_a_crash_unless_it_was_stopped(name: str) -> None:
+    assert SERVICES[name]["restart"] == ("no" if name in ONCE else "unless-stopped")
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - ONCE))
 def test_its_health_is_watched_without_a_shell(name: str) -> None:
     """By its own program, or, for an image that has none, by the probe in the sidecar's."""
     own = SERVICES[name].get("healthcheck")
@@ -134,6 +155,17 @@ def test_only_grafana_is_published_by_default() -> None:
     assert [name for name, service in SERVICES.items() if "ports" in service] == ["grafana"]
 
 
+def test_alerts_leave_only_by_a_file_of_its_own_and_through_a_network_of_alertmanagers_own() -> None:
+    """And nobody is told to send them where there is no way out."""
+    assert ALERTS["networks"].keys() == {"alerts"}
+    networks = {name: service["networks"] for name, service in ALERTS["services"].items() if "networks" in service}
+    assert networks == {"alertmanager": ["backend", "alerts"]}
+    way_out = [
+        file["services"]["alertmanager-config"]["environment"]["EGOSCOPE_ALERT_WAY_OUT"] for file in (COMPOSE, ALERTS)
+    ]
+    assert way_out == ["no", "yes"]
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_only_what_has_a_published_port_is_in_a_network_with_a_way_out(name: str) -> None:
     assert COMPOSE["networks"]["backend"] == {"internal": True}
@@ -153,7 +185,12 @@ def test_no_secret_stands_in_the_environment_or_in_an_argument(service: Service)
 
 def test_grafanas_password_is_a_generated_file_and_has_no_default() -> None:
     assert COMPOSE["secrets"] == {"grafana-admin-password": {"file": "./secrets/grafana-admin-password"}}
-    assert (REPOSITORY / "secrets" / ".gitignore").read_text(encoding="utf-8").split() == ["*", "!.gitignore"]
+    assert (REPOSITORY / "secrets" / ".gitignore").read_text(encoding="utf-8").split() == [
+        "*", "!.gitignore", "!alerting/",
+    ]  # fmt: skip
+    assert (REPOSITORY / "secrets" / "alerting" / ".gitignore").read_text(encoding="utf-8").split() == [
+        "*", "!.gitignore",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -161,6 +198,7 @@ def test_it_waits_for_what_it_needs_to_be_healthy(name: str) -> None:
     """Only of what has no health check of its own is it enough that it started."""
     for needed, how in SERVICES[name].get("depends_on", {}).items():
         expected = "service_healthy" if "healthcheck" in SERVICES[needed] else "service_started"
+        expected = "service_completed_successfully" if needed in ONCE else expected
         assert how["condition"] == expected
 
 
@@ -174,7 +212,7 @@ def test_the_example_of_env_lists_every_variable_with_its_default() -> None:
     example = (REPOSITORY / ".env.example").read_text(encoding="utf-8")
     listed = dict(re.findall(r"^#(\w+)=(.*)$", example, re.MULTILINE))
     text = "".join((REPOSITORY / name).read_text(encoding="utf-8") for name in FILES)
-    used = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", text))
+    used = variables(text)
     assert used.keys() == listed.keys() - {"COMPOSE_FILE"}
     del used["EGO_MCP_LOG_DIR"]  # no path would fit everybody
     assert used.items() <= listed.items()

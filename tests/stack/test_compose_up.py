@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tools.engine import Engine
 
-SERVICES: Final = ("sidecar", "collector", "prometheus", "loki", "tempo", "grafana")
+SERVICES: Final = ("sidecar", "collector", "prometheus", "alertmanager", "loki", "tempo", "grafana")
 SEEN_WITHIN_S: Final = 30.0
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
@@ -88,7 +88,7 @@ def test_ports_are_open_on_loopback_only(up: Project, service: str) -> None:
     assert {one["HostIp"] for ports in bound.values() for one in ports or []} <= {"127.0.0.1"}
 
 
-@pytest.mark.parametrize("service", ["sidecar", "collector"])
+@pytest.mark.parametrize("service", ["sidecar", "collector", "alertmanager"])
 def test_there_is_no_way_out_of_the_network(up: Project, service: str) -> None:
     names = up.container(service)["NetworkSettings"]["Networks"]
     assert [json.loads(up.engine.docker("network", "inspect", name))[0]["Internal"] for name in names] == [True]
@@ -168,6 +168,26 @@ def test_the_collector_is_scraped(up: Project) -> None:
     wait_for(lambda: up.value(query) == 2, within_s=SEEN_WITHIN_S, what="both pages of the Collector in Prometheus")
 
 
+def test_alertmanager_has_its_configuration_and_prometheus_knows_where_it_is(up: Project) -> None:
+    """What wrote it has ended well; nobody but Alertmanager's user may read it."""
+    state = up.container("alertmanager-config")["State"]
+    assert (state["Status"], state["ExitCode"]) == ("exited", 0)
+    active = json.loads(up.get("prometheus", "/api/v1/alertmanagers"))["data"]["activeAlertmanagers"]
+    assert [one["url"] for one in active] == ["http://alertmanager:9093/api/v2/alerts"]
+    wait_for(lambda: up.value('up{job="alertmanager"}') == 1, within_s=SEEN_WITHIN_S, what="Alertmanager is scraped")
+
+
+def test_every_rule_is_evaluated_without_an_error(up: Project) -> None:
+    groups = json.loads(up.get("prometheus", "/api/v1/rules"))["data"]["groups"]
+    assert {rule["health"] for group in groups for rule in group["rules"]} <= {"ok", "unknown"}
+    assert groups
+
+
+def test_a_receiver_without_a_way_out_is_refused_with_the_setting_that_is_missing(up: Project) -> None:
+    with pytest.raises(EngineError, match=r"docker-compose\.alerts\.yml"):
+        up.compose("run", "--rm", "--no-TTY", "alertmanager-config", EGOSCOPE_ALERT_RECEIVERS="slack")
+
+
 def test_positions_survive_a_new_container(up: Project, call: str) -> None:
     """The sidecar's state is in its volume: in a new container nothing is sent twice and nothing is lost."""
     up.up("--no-deps", "--force-recreate", "sidecar")
@@ -207,7 +227,7 @@ def test_grafana_knows_its_data_sources_and_shows_the_dashboard_to_who_has_the_p
     def ask(path: str) -> Any:
         return json.loads(up.get("grafana", path, login))
 
-    assert {one["uid"] for one in ask("/api/datasources")} == {"prometheus", "loki", "tempo"}
+    assert {one["uid"] for one in ask("/api/datasources")} == {"prometheus", "loki", "tempo", "alertmanager"}
     for uid in ("prometheus", "loki"):
         assert ask(f"/api/datasources/uid/{uid}/health")["status"] == "OK"
     assert ask("/api/dashboards/uid/egoscope-now")["dashboard"]["title"] == "Now"

@@ -1,0 +1,437 @@
+"""When the alerts about the way from log to dashboard fire, and when they do not."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.rules.promtool import Case
+
+SIDECAR: Final = '{job="egoscope",instance="s"}'
+OF_SIDECAR: Final = {"job": "egoscope", "instance": "s"}
+REMOVALS: Final = 'egoscope_second_layer_removals_total{job="otelcol",instance="c",signal="logs",place="body"}'
+REMOVAL: Final = {"signal": "logs", "place": "body"}
+LAG: Final = f"egoscope_lag_time_seconds{SIDECAR}"
+UNREAD: Final = f"egoscope_lag_size_bytes{SIDECAR}"
+OUTBOX: Final = f"egoscope_outbox_size_bytes{SIDECAR}"
+LIMIT: Final = f"egoscope_outbox_limit_bytes{SIDECAR}"
+FILES: Final = f"egoscope_files{SIDECAR}"
+FREE: Final = f"egoscope_disk_free_bytes{SIDECAR}"
+SENDS: Final = 'egoscope_sends_total{job="egoscope",instance="s",signal="logs",outcome="%s"}'
+REJECTED: Final = 'egoscope_rejected_total{job="egoscope",instance="s",signal="logs",reason="INVALID_ARGUMENT"}'
+UNPARSABLE: Final = 'egoscope_lines_unparsable_total{job="egoscope",instance="s",source="ego_mcp",reason="not_json"}'
+UP: Final = 'up{job="loki",instance="loki:3100"}'
+LOKI: Final = {"job": "loki", "instance": "loki:3100"}
+OUT_OF_MEMORY: Final = 'otelcol_processor_refused_%s_total{job="otelcol",processor="memory_limiter"}'
+TEMPO: Final = 'tempo_discarded_spans_total{job="tempo",instance="t",reason="trace_too_large"}'
+LOKI_LINES: Final = 'loki_discarded_samples_total{job="loki",instance="l",reason="rate_limited"}'
+TSDB: Final = 'prometheus_tsdb_%s_samples_total{job="prometheus",instance="p"}'
+RULES: Final = 'prometheus_rule_evaluation_failures_total{job="prometheus",rule_group="egoscope-calls"}'
+MESSAGES: Final = 'alertmanager_notifications_failed_total{job="alertmanager",integration="slack"}'
+DROPPED: Final = 'prometheus_notifications_dropped_total{job="prometheus"}'
+
+
+def appearing(alert: str, series: str, labels: dict[str, str], words: str) -> tuple[Case, ...]:
+    """Return the cases of a counter that a server makes with its first value; `words` has the count as %d."""
+    return (
+        Case(
+            id=f"{alert}: the very first value counts, and is over within half an hour",
+            alert=alert,
+            series={series: "_x20 3x60"},
+            fires={"21m": words % 3, "30m": words % 3},
+            silent=("19m", "50m", "70m"),
+            labels=labels,
+        ),
+        Case(
+            id=f"{alert}: one more counts, and is over after half an hour",
+            alert=alert,
+            series={series: "4x60 5x60"},
+            fires={"62m": words % 1},
+            silent=("60m", "95m"),
+            labels=labels,
+        ),
+        Case(
+            id=f"{alert}: Prometheus was away for some minutes, and nothing is new",
+            alert=alert,
+            series={series: "4x60 _x8 4x60"},
+            silent=("40m", "60m", "69m", "75m", "80m", "84m", "90m", "100m"),
+        ),
+        Case(
+            id=f"{alert}: the server restarted and begins anew, at once",
+            alert=alert,
+            series={series: "4x60 stale _x2 2x60"},
+            fires={"64m": words % 2},
+            silent=("60m", "62m", "100m"),
+            labels=labels,
+        ),
+        Case(
+            id=f"{alert}: the server restarted and begins anew, twenty minutes later",
+            alert=alert,
+            series={series: "4x60 stale _x19 4x60"},
+            fires={"81m": words % 4},
+            silent=("60m", "79m", "120m"),
+            labels=labels,
+        ),
+        Case(
+            id=f"{alert}: the server restarted and begins anew, an hour later",
+            alert=alert,
+            series={series: "4x60 stale _x60 4x60"},
+            fires={"122m": words % 4},
+            silent=("60m", "120m", "160m"),
+            labels=labels,
+        ),
+    )
+
+
+APPEARING: Final = (
+    *appearing(
+        "SecondLayerRemoval",
+        REMOVALS,
+        REMOVAL,
+        "The Collector removed %d values the sidecar had let through (logs, body)",
+    ),
+    *appearing("SpansDiscarded", TEMPO, {"reason": "trace_too_large"}, "Tempo discarded %d spans (trace_too_large)"),
+    *appearing("LogsDiscarded", LOKI_LINES, {"reason": "rate_limited"}, "Loki discarded %d log lines (rate_limited)"),
+)
+
+ABSENT: Final = (
+    Case(
+        id="back end down: for more than a minute, over when it answers",
+        alert="BackEndDown",
+        series={UP: "1x40 0x40 1x40"},
+        fires={"11m30s": "loki at loki:3100 does not answer"},
+        silent=("10m", "11m", "21m"),
+        labels=LOKI,
+        every="15s",
+        evaluated="15s",
+    ),
+    Case(
+        id="back end down: a restart of 45 s is none",
+        alert="BackEndDown",
+        series={UP: "1x40 0x2 1x40"},
+        silent=("10m15s", "10m45s", "11m", "12m"),
+        every="15s",
+        evaluated="15s",
+    ),
+    Case(
+        id="sidecar gone: not heard of for seven minutes, over when it is back",
+        alert="SidecarGone",
+        series={FILES: "1x20 _x20 1x20"},
+        fires={"28m": "Nothing is heard from the sidecar; no agent is watched"},
+        silent=("20m", "24m", "26m", "42m"),
+        labels={"job": "egoscope"},
+    ),
+    Case(
+        id="sidecar gone: a restart is none, nor one of Prometheus",
+        alert="SidecarGone",
+        series={FILES: "1x20 _x5 1x20"},
+        silent=("21m", "25m", "26m", "40m"),
+    ),
+    Case(
+        id="sidecar gone: it was never there",
+        alert="SidecarGone",
+        series={"up": "1x40"},
+        fires={"3m": "Nothing is heard from the sidecar; no agent is watched"},
+        silent=("1m",),
+        labels={"job": "egoscope"},
+    ),
+    Case(
+        id="sidecar gone: one of two",
+        alert="SidecarGone",
+        series={FILES: "1x20 _x40", FILES.replace('"s"', '"t"'): "1x60"},
+        fires={"28m": "Nothing is heard from the sidecar; no agent is watched"},
+        silent=("24m",),
+        labels=OF_SIDECAR,
+    ),
+    Case(
+        id="sending unavailable: put off again and again, none accepted; over with the first that is",
+        alert="SendingUnavailable",
+        series={SENDS % "unavailable": "0x5 0+2x10 20x20", SENDS % "accepted": "0+9x5 45x10 46+9x20"},
+        fires={"14m": "The sidecar cannot deliver logs"},
+        silent=("5m", "18m", "25m"),
+        labels={"instance": "s", "signal": "logs"},
+    ),
+    Case(
+        id="sending unavailable: two in five minutes are any restart",
+        alert="SendingUnavailable",
+        series={SENDS % "unavailable": "0x5 1 2x30", SENDS % "accepted": "0x40"},
+        silent=("7m", "9m", "11m"),
+    ),
+    Case(
+        id="sending unavailable: not while some are accepted",
+        alert="SendingUnavailable",
+        series={SENDS % "unavailable": "0+5x40", SENDS % "accepted": "0+1x40"},
+        silent=("10m", "30m"),
+    ),
+    Case(
+        id="sending unavailable: the sidecar's own restart begins its counts anew",
+        alert="SendingUnavailable",
+        series={SENDS % "unavailable": "7x20 _x2 1x20", SENDS % "accepted": "90x20 _x2 3+3x20"},
+        silent=("22m", "24m", "26m", "30m"),
+    ),
+    Case(
+        id="no log: none followed for a quarter of an hour, over with the first",
+        alert="NoLogFollowed",
+        series={FILES: "0x30 1x10"},
+        fires={"16m": "The sidecar follows no log file"},
+        silent=("14m", "31m"),
+        labels=OF_SIDECAR,
+    ),
+    Case(id="no log: one is enough", alert="NoLogFollowed", series={FILES: "1x30"}, silent=("16m", "30m")),
+    Case(
+        id="no log: a moment without, at a rotation, is none",
+        alert="NoLogFollowed",
+        series={FILES: "1x10 0x3 1x10 _x3 0x3 1x5"},
+        silent=("12m", "13m", "28m", "30m"),
+    ),
+)
+
+LATE: Final = (
+    Case(
+        id="lag: more than two minutes for three, over when it is sent",
+        alert="SidecarLag",
+        series={LAG: "0+60x10 0x10", UNREAD: "0x30"},
+        fires={"6m": "What is shown is 6m 0s late"},
+        silent=("2m", "5m", "11m"),
+        labels=OF_SIDECAR,
+    ),
+    Case(id="lag: two minutes are not yet more", alert="SidecarLag", series={LAG: "120x30"}, silent=("5m", "30m")),
+    Case(
+        id="lag: history that is being filled in is none",
+        alert="SidecarLag",
+        series={LAG: "300x30", UNREAD: "9e9-1e7x30"},
+        silent=("5m", "10m", "30m"),
+    ),
+    Case(
+        id="lag: over a gap of the sidecar",
+        alert="SidecarLag",
+        series={LAG: "0x10 _x10 0x10", UNREAD: "0x10 _x10 5000 0x10"},
+        silent=("10m", "15m", "21m", "25m"),
+    ),
+    Case(
+        id="reads behind: more than 1 MB and growing for a quarter of an hour, over when it shrinks",
+        alert="SidecarReadsBehind",
+        series={UNREAD: "0+100000x40 4e6-200000x15 0x30"},
+        fires={"30m": "2.861MiB of log are unread, and it is not getting less"},
+        silent=("10m", "25m", "60m"),
+        labels=OF_SIDECAR,
+    ),
+    Case(
+        id="reads behind: a backlog that is being read is none",
+        alert="SidecarReadsBehind",
+        series={UNREAD: "9e9-1e7x60"},
+        silent=("20m", "40m", "60m"),
+    ),
+    Case(
+        id="reads behind: 1 MB is not yet more",
+        alert="SidecarReadsBehind",
+        series={UNREAD: "1e6x60"},
+        silent=("20m", "40m"),
+    ),
+    Case(
+        id="outbox: more than four fifths full, over when there is room",
+        alert="OutboxFilling",
+        series={OUTBOX: "850x20 100x20", LIMIT: "1000x60"},
+        fires={"6m": "The outbox is 85% full"},
+        silent=("4m", "36m"),
+        labels=OF_SIDECAR,
+    ),
+    Case(
+        id="outbox: a backlog fills three quarters, and that is none",
+        alert="OutboxFilling",
+        series={OUTBOX: "0+75x10 750x30", UNREAD: "9e9-1e7x50", LIMIT: "1000x60"},
+        silent=("8m", "15m", "30m"),
+    ),
+    Case(
+        id="outbox: at this pace full within an hour",
+        alert="OutboxFilling",
+        series={OUTBOX: "0+20x30", UNREAD: "0x40", LIMIT: "1000x60"},
+        fires={"15m": "The outbox is 30% full"},
+        silent=("5m",),
+        labels=OF_SIDECAR,
+    ),
+    Case(
+        id="outbox: at this pace not full within an hour",
+        alert="OutboxFilling",
+        series={OUTBOX: "100+5x30", UNREAD: "0x40", LIMIT: "1000x60"},
+        silent=("15m", "25m", "30m"),
+    ),
+    Case(
+        id="outbox: a gap makes it neither fuller nor emptier",
+        alert="OutboxFilling",
+        series={OUTBOX: "200x20 _x8 200x20", LIMIT: "1000x20 _x8 1000x20"},
+        silent=("20m", "27m", "30m", "45m"),
+    ),
+    Case(
+        id="outbox full: almost, for five minutes, over when there is room",
+        alert="OutboxFull",
+        series={OUTBOX: "960x20 900x20", LIMIT: "1000x60"},
+        fires={"6m": "The outbox is 96% full; reading stops"},
+        silent=("4m", "22m"),
+        labels=OF_SIDECAR,
+    ),
+    Case(
+        id="outbox full: 95 % is not yet more",
+        alert="OutboxFull",
+        series={OUTBOX: "950x20", LIMIT: "1000x60"},
+        silent=("6m", "20m"),
+    ),
+)
+
+LOST: Final = (
+    Case(
+        id="rejected: any, over after a quarter of an hour",
+        alert="ItemsRejected",
+        series={REJECTED: "_x10 0 2x40"},
+        fires={"13m": "2 items of logs were refused for good (INVALID_ARGUMENT)"},
+        silent=("11m", "30m"),
+        labels={"instance": "s", "signal": "logs", "reason": "INVALID_ARGUMENT"},
+    ),
+    Case(
+        id="rejected: those of the past are no news, after a restart and a gap neither",
+        alert="ItemsRejected",
+        series={REJECTED: "7x20 _x10 7x20"},
+        silent=("10m", "31m", "45m"),
+    ),
+    Case(
+        id="unparsable: ten in a quarter of an hour, over after it",
+        alert="LinesUnparsable",
+        series={UNPARSABLE: "0x5 10x40"},
+        fires={"8m": "10 lines of ego_mcp could not be read (not_json)"},
+        silent=("5m", "25m"),
+        labels={"instance": "s", "source": "ego_mcp", "reason": "not_json"},
+    ),
+    Case(
+        id="unparsable: nine are too few, and a gap makes no more of them",
+        alert="LinesUnparsable",
+        series={UNPARSABLE: "0x5 9x10 _x10 9x20"},
+        silent=("8m", "16m", "30m"),
+    ),
+    Case(
+        id="refusing: thirty requests for good, over after half an hour",
+        alert="CollectorRefusing",
+        series={SENDS % "refused": "_x5 30x60"},
+        fires={"8m": "The Collector refused 30 times (requests)"},
+        silent=("5m", "50m"),
+        labels={"signal": "logs", "because": "requests"},
+    ),
+    Case(
+        id="refusing: 29 are one bad item or two, and a restart of the sidecar makes no more of them",
+        alert="CollectorRefusing",
+        series={SENDS % "refused": "_x5 29x30 _x3 2x30"},
+        silent=("8m", "20m", "40m", "60m"),
+    ),
+    *(
+        Case(
+            id=f"refusing: at the memory limit, {words}; over when there is memory",
+            alert="CollectorRefusing",
+            series={OUT_OF_MEMORY % name: "0x5 1x40"},
+            fires={"7m": f"The Collector refused 1 times ({words}, memory limit)"},
+            silent=("5m", "20m"),
+            labels={"processor": "memory_limiter", "because": f"{words}, memory limit"},
+        )
+        for name, words in (
+            ("spans", "spans"),
+            ("log_records", "log records"),
+            ("metric_points", "metric points"),
+        )
+    ),
+    *(
+        Case(
+            id=f"samples discarded: any that is {name}, over after a quarter of an hour",
+            alert="SamplesDiscarded",
+            series={
+                TSDB % each: "0x5 6x40" if each == name else "0x45"
+                for each in ("out_of_order", "too_old", "out_of_bound")
+            },
+            fires={"8m": "Prometheus refused 6 samples for their time"},
+            silent=("5m", "25m"),
+            labels={"job": "prometheus"},
+        )
+        for name in ("out_of_order", "too_old", "out_of_bound")
+    ),
+    Case(
+        id="samples discarded: Prometheus' restart begins at 0",
+        alert="SamplesDiscarded",
+        series={TSDB % each: "6x20 _x2 0x40" for each in ("out_of_order", "too_old", "out_of_bound")},
+        silent=("20m", "24m", "30m"),
+    ),
+)
+
+WATCHING: Final = (
+    Case(
+        id="rules: one fails, over after ten minutes",
+        alert="RuleFailing",
+        series={RULES: "0x5 1x40"},
+        fires={"7m": "Rules of egoscope-calls cannot be evaluated"},
+        silent=("5m", "20m"),
+        labels={"rule_group": "egoscope-calls"},
+    ),
+    Case(
+        id="rules: those that failed before a restart are no news",
+        alert="RuleFailing",
+        series={RULES: "3x20 _x3 0x20"},
+        silent=("15m", "25m", "40m"),
+    ),
+    Case(
+        id="notifications: one was not taken, over after ten minutes",
+        alert="NotificationFailing",
+        series={MESSAGES: "0x5 2x40"},
+        fires={"7m": "2 messages about alerts could not be delivered to slack"},
+        silent=("5m", "20m"),
+        labels={"integration": "slack", "to": "slack"},
+    ),
+    Case(
+        id="notifications: Prometheus drops alerts for more than five minutes",
+        alert="NotificationFailing",
+        series={DROPPED: "0x5 0+1x15 15x20"},
+        fires={"15m": "5 messages about alerts could not be delivered to alertmanager"},
+        silent=("5m", "8m", "35m"),
+        labels={"to": "alertmanager"},
+    ),
+    Case(
+        id="notifications: a restart of Alertmanager drops a few, and that is none",
+        alert="NotificationFailing",
+        series={DROPPED: "0x5 4x40", MESSAGES: "2x4 _x2 0x40"},
+        silent=("6m", "8m", "11m", "15m"),
+    ),
+)
+
+DISK: Final = (
+    Case(
+        id="disk: full within six hours by hour and quarter, over when it stops",
+        alert="DiskFilling",
+        series={FREE: "1e11-3e8x90 73e9x60"},
+        fires={"60m": "The disk will be full in 4h 33m 20s"},
+        silent=("15m", "2h"),
+        labels=OF_SIDECAR,
+    ),
+    Case(
+        id="disk: full in eight hours is none",
+        alert="DiskFilling",
+        series={FREE: "1e11-2e8x60"},
+        silent=("30m", "60m"),
+    ),
+    Case(
+        id="disk: a step, as when history is filled in, is none",
+        alert="DiskFilling",
+        series={FREE: "1e11x60 9e10-5e9x8 5e10x90"},
+        silent=("65m", "75m", "85m", "95m", "120m"),
+    ),
+    Case(
+        id="disk: a gap of the sidecar is none",
+        alert="DiskFilling",
+        series={FREE: "1e11x30 _x20 99e9x30"},
+        silent=("30m", "51m", "60m", "75m"),
+    ),
+    Case(
+        id="disk low: less than 1 GiB, over when there is room",
+        alert="DiskLow",
+        series={FREE: "2e9x5 1e9x20 3e9x5"},
+        fires={"8m": "Only 953.7MiB are left on the disk"},
+        silent=("5m", "6m", "27m"),
+        labels=OF_SIDECAR,
+    ),
+    Case(id="disk low: 1 GiB is not yet less", alert="DiskLow", series={FREE: "1073741824x20"}, silent=("5m", "20m")),
+)
+
+CASES: Final = (*APPEARING, *ABSENT, *LATE, *LOST, *WATCHING, *DISK)
