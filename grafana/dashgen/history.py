@@ -201,7 +201,9 @@ def each_tool() -> table.Panel:
 def speed(y: int) -> list[Builder[Panel]]:
     """Return how long calls took."""
     buckets = counted(of(f"{c.OPERATION_DURATION.prometheus}_bucket", CHOSEN, SERVED_TOOL), "$__interval", by="le")
-    # Only for its exemplars: below zero it has no series of its own.
+    # An exemplar is drawn in the bucket of its own `le`, and what is scraped says 1.0 where OTLP says 1.
+    buckets = f'label_replace({buckets}, "le", "$1.0", "le", "([0-9]+)")'
+    # Asked for its exemplars only: below zero it has no series of its own.
     traced = f"{of(f'{SPAN_DURATION}_bucket', SERVED_TOOL)} < 0"
     heatmap = (
         heat(

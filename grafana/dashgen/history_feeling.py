@@ -66,11 +66,11 @@ def feeling(y: int) -> list[Builder[Panel]]:
     return [
         at(0, y, 16, 8, overriding(moods.unit("none").decimals(2).min(-1).max(1).max_data_points(600), coloured)),
         at(16, y, 8, 8, plane),
-        at(0, y + 8, 16, 11, emotional(lanes)),
-        at(16, y + 8, 8, 11, emotional(lasted)),
-        at(0, y + 19, 24, 14, hours),
-        at(0, y + 33, 24, 6, overriding(phases, by_name(PHASES))),
-        at(0, y + 39, 24, 9, phase_hours),
+        at(0, y + 8, 16, 14, emotional(lanes)),
+        at(16, y + 8, 8, 14, emotional(lasted)),
+        at(0, y + 22, 24, 14, hours),
+        at(0, y + 36, 24, 6, overriding(phases, by_name(PHASES))),
+        at(0, y + 42, 24, 9, phase_hours),
     ]
 
 

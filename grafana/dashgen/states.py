@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from grafana_foundation_sdk.builders.dashboard import FieldColor
 from grafana_foundation_sdk.models import common
-from grafana_foundation_sdk.models.dashboard import FieldColorModeId, ValueMap, ValueMappingResult
+from grafana_foundation_sdk.models.dashboard import (
+    DataTransformerConfig,
+    FieldColorModeId,
+    ValueMap,
+    ValueMappingResult,
+)
 
 from dashgen.colours import mapped
 from dashgen.panels import lanes, meters, overriding, rows, set_by, transformed
@@ -108,14 +113,10 @@ def by_hour(
     """Return a table with a row for each value of a string parameter and a column for each hour of the day.
 
     A heatmap panel knows a time axis only, so the cells of a table are coloured. `name`: of the values. `order`: of
-    the rows, else by value.
+    the rows, else what there was most of comes first.
     """
-    corner = f"{s.VALUE}\\{HOUR}"
-    places = {column: place for place, column in enumerate((corner, *HOURS))}
     nothing = ValueMap(options={"0": ValueMappingResult(text=" ", index=0)})
-    expression, sorting = share_by_hour(parameter), s.VALUE
-    if order:
-        expression, sorting = _numbered(expression, order), "row"
+    expression = _numbered(share_by_hour(parameter), order) if order else share_by_hour(parameter)
     return overriding(
         rows(title, text, metric(expression, legend=NAME, instant=True, table=True))
         .interval(LOOK_EVERY)
@@ -129,14 +130,7 @@ def by_hour(
         .align(common.FieldTextAlignment.CENTER)
         .display_mode(common.TableCellDisplayMode.COLOR_BACKGROUND_SOLID)
         .color_scheme(FieldColor().mode(FieldColorModeId.CONTINUOUS_BLUES))
-        .with_transformation(transformed("sortBy", fields={}, sort=[{"field": sorting}]))
-        .with_transformation(transformed("sortBy", fields={}, sort=[{"field": HOUR}]))
-        .with_transformation(
-            transformed("groupingToMatrix", rowField=s.VALUE, columnField=HOUR, valueField="Value", emptyValue="null")
-        )
-        .with_transformation(
-            transformed("organize", excludeByName={}, indexByName=places, renameByName={corner: name})
-        ),
+        .transformations(_matrix(name, ordered=bool(order))),
         [
             set_by(
                 "byName",
@@ -156,3 +150,25 @@ def _numbered(expression: str, order: Sequence[str]) -> str:
     for place, value in enumerate(order):
         expression = f'label_replace({expression}, "row", "{place:02}", "{s.VALUE}", "{value}")'
     return expression
+
+
+def _matrix(name: str, *, ordered: bool) -> list[DataTransformerConfig]:
+    """Return what makes of rows (value, hour, share) a row a value, with a column an hour."""
+    corner, total = f"{s.VALUE}\\{HOUR}", "Total"
+    places = {column: place for place, column in enumerate((corner, *HOURS))}
+    first = [transformed("sortBy", fields={}, sort=[{"field": "row"}])] if ordered else []
+    last = (
+        []
+        if ordered
+        else [
+            transformed("calculateField", mode="reduceRow", reduce={"reducer": "sum", "include": []}, alias=total),
+            transformed("sortBy", fields={}, sort=[{"field": total, "desc": True}]),
+        ]
+    )
+    return [
+        *first,
+        transformed("sortBy", fields={}, sort=[{"field": HOUR}]),
+        transformed("groupingToMatrix", rowField=s.VALUE, columnField=HOUR, valueField="Value", emptyValue="null"),
+        *last,
+        transformed("organize", excludeByName={total: True}, indexByName=places, renameByName={corner: name}),
+    ]
