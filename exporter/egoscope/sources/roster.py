@@ -78,7 +78,8 @@ class Roster:
         self._spare_handles = 0
 
     def __iter__(self) -> Iterator[FollowedFile]:
-        return iter(self._files.values())
+        # A copy: the thread that watches the directories looks while the one that scans adds and removes.
+        return iter(list(self._files.values()))
 
     def update(self, survey: Survey, now: float) -> Sequence[Problem]:
         """Follow what is new, let go of what is over; return what could not be opened or read, or is set aside."""
