@@ -31,15 +31,25 @@ if TYPE_CHECKING:
 
 X: Final = "valence"
 Y: Final = "arousal"
+SMALL: Final = 5
+LARGE: Final = 16
 
 
 class Plane(Builder[Panel]):
     """Points in a plane, of two queries whose legends are X and Y: where the agent was, and where it is."""
 
     def __init__(
-        self, title: str, text: str, *queries: Builder[Dataquery], series: Mapping[str, str] | None = None
+        self,
+        title: str,
+        text: str,
+        *queries: Builder[Dataquery],
+        series: Mapping[str, str] | None = None,
+        large: str = "",
     ) -> None:
-        """Take the queries of both axes. `series`: where Y comes in several, what they are called and their colours."""
+        """Take the queries of both axes.
+
+        `series`: where Y comes in several, what they are called and their colours. `large`: which one's points stand out.
+        """
         sides = [(X, -1, "unpleasant to pleasant", SERIES[3])]
         sides += [(name, 0, "calm to excited", colour) for name, colour in (series or {Y: SERIES[3]}).items()]
         self._panel = Panel(
@@ -72,6 +82,9 @@ class Plane(Builder[Panel]):
                             DynamicConfigValue(id_val="max", value=1),
                             DynamicConfigValue(id_val="custom.axisLabel", value=words),
                             DynamicConfigValue(id_val="color", value={"mode": "fixed", "fixedColor": colour}),
+                            DynamicConfigValue(
+                                id_val="custom.pointSize.fixed", value=LARGE if name == large else SMALL
+                            ),
                         ],
                     )
                     for name, low, words, colour in sides
