@@ -41,6 +41,7 @@ from dashgen.queries import (
     quantile,
     share,
 )
+from dashgen.states import whole_range
 from egoscope.convert import catalogue as c
 from egoscope.convert import semconv as s
 
@@ -71,7 +72,7 @@ def _calls_of(tool: str) -> DashboardLink:
 def _total(title: str, text: str, expression: str, steps_: tuple[tuple[float | None, str], ...] = BLUE) -> stat.Panel:
     return (
         tile(title, text, metric(f"{expression} or vector(0)", instant=True))
-        .unit("short")
+        .unit("none")  # a count is shown as it is, not as 3 K
         .decimals(0)
         .thresholds(steps(*steps_))
     )
@@ -106,10 +107,9 @@ def use(y: int) -> list[Builder[Panel]]:
 
 def tools(y: int) -> list[Builder[Panel]]:
     """Return which tools were used when, and how often."""
-    names = legend(sums=True).calcs([]).display_mode(common.LegendDisplayMode.LIST)
     used = bars(
         "Tool usage",
-        "Calls by tool over time, one upon the other; exact counts of the whole range stand below",
+        "Calls by tool over time, one upon the other, coloured as in the ring beside; exact counts stand below",
         metric(f"{counted(CALLS, '$__interval', by=s.TOOL)} > 0", legend=BY_TOOL),
         points=120,
     )
@@ -134,7 +134,7 @@ def tools(y: int) -> list[Builder[Panel]]:
     coloured = by_name(TOOLS)
     linked = _calls_of("__field.labels.tool")
     return [
-        at(0, y, 16, 9, overriding(used.legend(names).data_links([linked]), coloured)),
+        at(0, y, 16, 9, overriding(used.legend(legend(shown=False)).data_links([linked]), coloured)),
         at(
             16,
             y,
@@ -146,7 +146,7 @@ def tools(y: int) -> list[Builder[Panel]]:
             ),
         ),
         at(0, y + 9, 16, 10, each_tool()),
-        at(16, y + 9, 8, 10, overriding(endings.legend(legend()).no_value("none failed"), by_name(OUTCOMES))),
+        at(16, y + 9, 8, 10, overriding(endings.legend(legend()), by_name(OUTCOMES))),
     ]
 
 
@@ -161,9 +161,9 @@ def each_tool() -> table.Panel:
     every = f"{counted(CALLS, by=s.TOOL)} > 0"
     columns = {
         "Calls": every,
-        "Failed": f"{counted(ERRED, by=s.TOOL)} > 0",
-        "Never ended": f"{counted(LOST, by=s.TOOL)} > 0",
-        "Errors": f"{counted(FAILURES, by=s.TOOL)} / ({every})",
+        "Failed": f"{counted(ERRED, by=s.TOOL)} or 0 * ({every})",
+        "Never ended": f"{counted(LOST, by=s.TOOL)} or 0 * ({every})",
+        "Errors": f"({counted(FAILURES, by=s.TOOL)} or 0 * ({every})) / ({every})",
         "Share": f"({every}) / scalar({counted(CALLS)})",
         "p50": _by_tool(0.5),
         "p95": _by_tool(0.95),
@@ -176,19 +176,29 @@ def each_tool() -> table.Panel:
         "Calls of the chosen time by tool, exactly as many as the log has; p50: half were faster, p95: 95 of 100 were",
         *(metric(columns[name], ref=letter, instant=True, table=True) for letter, name in letters.items()),
     )
-    slow = {"mode": "absolute", "steps": [{"color": "transparent", "value": None}, {"color": WARNING, "value": SLOW_S}]}
-    erring = {"mode": "absolute", "steps": [{"color": "transparent", "value": None}, {"color": ERROR, "value": 0.2}]}
+    slow = {"mode": "absolute", "steps": [{"color": "text", "value": None}, {"color": WARNING, "value": SLOW_S}]}
+    erring = {"mode": "absolute", "steps": [{"color": "text", "value": None}, {"color": ERROR, "value": 0.2}]}
     overrides = [
         set_by("byName", "Tool", links=[_calls_of("__value.text").build()], custom__minWidth=150),
         set_by("byName", "Errors", unit="percentunit", decimals=1, thresholds=erring, custom__displayMode="color-text"),
-        set_by("byName", "Share", unit="percentunit", decimals=1, min=0, max=1, custom__displayMode="basic"),
-        set_by("byRegexp", "/^p[0-9]+$/", unit="s", decimals=2, thresholds=slow),
+        set_by("byName", "Never ended", custom__minWidth=110),
+        set_by(
+            "byName",
+            "Share",
+            unit="percentunit",
+            decimals=1,
+            min=0,
+            max=1,
+            thresholds={"mode": "absolute", "steps": [{"color": SERIES[0], "value": None}]},
+            custom__displayMode="basic",
+            custom__minWidth=130,
+        ),
+        set_by("byRegexp", "/^p[0-9]+$/", unit="s", decimals=1, thresholds=slow, custom__displayMode="color-text"),
     ]
     return overriding(
-        panel.unit("short")
+        panel.unit("none")
         .decimals(0)
         .min_width(60)
-        .no_value("no calls")
         .with_transformation(transformed("merge"))
         .with_transformation(
             transformed("organize", excludeByName={"Time": True}, indexByName=places, renameByName=names)
@@ -233,7 +243,7 @@ def speed(y: int) -> list[Builder[Panel]]:
         .unit("s")
         .min(0)
         .max_data_points(160)
-        .no_value("no calls")
+        .fill_opacity(0)
         .data_links([link("The slowest calls", frame.TRACES)])
     )
     return [at(0, y, 14, 9, heatmap), at(14, y, 10, 9, overriding(quantiles, by_name(QUANTILES)))]
@@ -258,7 +268,7 @@ def dashboard() -> Dashboard:
         "History",
         "What the agent used, how fast that was, what it felt and wanted, over any range.",
         panels,
-        variables=[frame.instance(), frame.tool(), frame.person(), frame.utc_offset()],
+        variables=[frame.instance(), frame.tool(), frame.person(), frame.utc_offset(), *whole_range()],
         since="now-24h",
         refresh="30s",
     )

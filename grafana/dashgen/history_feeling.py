@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from grafana_foundation_sdk.builders import common as common_builders
+from grafana_foundation_sdk.models import common
 
 from dashgen.colours import CALM, PHASES, QUIET, SERIES, WARNING, by_name, emotions, steps
 from dashgen.panels import at, emotional, legend, lines, overriding, rows, set_by, transformed
@@ -15,7 +16,7 @@ from egoscope.convert import catalogue as c
 from egoscope.convert import semconv as s
 
 if TYPE_CHECKING:
-    from grafana_foundation_sdk.builders import table
+    from grafana_foundation_sdk.builders import table, timeseries
     from grafana_foundation_sdk.cog.builder import Builder
     from grafana_foundation_sdk.models.dashboard import Panel
 
@@ -23,10 +24,22 @@ EMOTION: Final = "emotion_primary"
 PHASE: Final = "time_phase"
 ABSENCE: Final = "absence_band"
 BANDS: Final = {"usual": SERIES[0], "quiet": CALM, "long": WARNING, "unknown": QUIET}
+REMEMBERED: Final = "1d"
+"""How long what was told of a person is taken to hold."""
+DESIRES: Final[dict[str, str]] = dict(
+    zip(
+        (
+            *("information_hunger", "social_thirst", "cognitive_coherence", "pattern_seeking", "predictability"),
+            *("recognition", "resonance", "expression", "curiosity"),
+        ),
+        (*SERIES, "#9D7BD8"),
+        strict=True,
+    )
+)
 BY_DESIRE: Final = f"{{{{{s.DESIRE}}}}}"
 BY_PERSON: Final = f"{{{{{s.LABEL_PERSON}}}}}"
 HOURLY: Final = (
-    "In percent of the time of that hour, over all days of the chosen time; the hours are those of the clock of the "
+    "In percent of what is known of each hour, over all days of the chosen time, drawn on one day by the clock of the "
     "agent's machine"
 )
 
@@ -40,6 +53,7 @@ def feeling(y: int) -> list[Builder[Panel]]:
         metric(felt(c.VALENCE), legend="valence", ref="B"),
         metric(felt(c.AROUSAL), legend="arousal", ref="C"),
     )
+    moods.unit("none").decimals(2).min(-1).max(1).fill_opacity(0).max_data_points(600)
     coloured = by_name({"intensity": SERIES[3], "valence": SERIES[2], "arousal": SERIES[1]})
     plane = Plane(
         "Valence and arousal",
@@ -51,26 +65,25 @@ def feeling(y: int) -> list[Builder[Panel]]:
     )
     lanes = timeline("Emotions", "Which emotion the agent had when, a lane each", EMOTION)
     lasted = durations("Time in each emotion", "How long the agent felt what, longest first", EMOTION)
-    hours = by_hour(
-        "Emotions by hour of the day", f"Which emotion is felt when. {HOURLY}", EMOTION, "Emotion", emotions()
-    )
-    phases = timeline("Time of day", "The part of the day as the agent sees it", PHASE)
+    hours = by_hour("Emotions by hour of the day", f"Which emotion is felt when. {HOURLY}", EMOTION)
+    phases = timeline("Time of day", "The part of the day as the agent sees it", PHASE, order=tuple(PHASES))
     phase_hours = by_hour(
-        "Time of day by hour",
-        f"What the agent calls each hour. {HOURLY}",
-        PHASE,
-        "Part of the day",
-        PHASES,
-        order=tuple(PHASES),
+        "Time of day by hour", f"What the agent calls each hour. {HOURLY}", PHASE, order=tuple(PHASES)
     )
     return [
-        at(0, y, 16, 8, overriding(moods.unit("none").decimals(2).min(-1).max(1).max_data_points(600), coloured)),
+        at(
+            0,
+            y,
+            16,
+            8,
+            overriding(moods, coloured).unit("none").decimals(2).min(-1).max(1).fill_opacity(0).max_data_points(600),
+        ),
         at(16, y, 8, 8, plane),
         at(0, y + 8, 16, 14, emotional(lanes)),
         at(16, y + 8, 8, 14, emotional(lasted)),
-        at(0, y + 22, 24, 14, hours),
-        at(0, y + 36, 24, 6, overriding(phases, by_name(PHASES))),
-        at(0, y + 42, 24, 9, phase_hours),
+        at(0, y + 22, 24, 13, hours),
+        at(0, y + 35, 12, 7, overriding(phases, by_name(PHASES))),
+        at(12, y + 35, 12, 7, phase_hours),
     ]
 
 
@@ -88,13 +101,12 @@ def desires(y: int) -> list[Builder[Panel]]:
             y,
             24,
             9,
-            panel.unit("percentunit")
-            .decimals(0)
+            overriding(panel, by_name(DESIRES))
+            .unit("percentunit")
             .min(0)
             .max(1)
             .fill_opacity(0)
             .max_data_points(600)
-            .no_value("nothing told")
             .legend(legend(sums=True).calcs(["lastNotNull", "mean", "max"]).sort_by("Last *")),
         )
     ]
@@ -105,24 +117,30 @@ def people(y: int) -> list[Builder[Panel]]:
     trust = lines(
         "Trust",
         "How far the agent trusts each person, 0 to 1; people are keyed pseudonyms",
-        metric(newest(c.TRUST, CHOSEN_PERSON, by=s.LABEL_PERSON), legend=BY_PERSON),
+        metric(newest(c.TRUST, CHOSEN_PERSON, by=s.LABEL_PERSON, window=REMEMBERED), legend=BY_PERSON),
     )
     met = lines(
         "Interactions",
         "Interactions with each person so far",
-        metric(newest(c.INTERACTIONS, CHOSEN_PERSON, by=s.LABEL_PERSON), legend=BY_PERSON),
+        metric(newest(c.INTERACTIONS, CHOSEN_PERSON, by=s.LABEL_PERSON, window=REMEMBERED), legend=BY_PERSON),
     )
-    bands = timeline("Absence", "How long the person in mind has been away, as the agent sees it", ABSENCE)
-    hours = by_hour(
-        "Absence by hour of the day", f"When absence is felt. {HOURLY}", ABSENCE, "Absence", BANDS, order=tuple(BANDS)
+    bands = timeline(
+        "Absence", "How long the person in mind has been away, as the agent sees it", ABSENCE, order=tuple(BANDS)
     )
+    hours = by_hour("Absence by hour of the day", f"When absence is felt. {HOURLY}", ABSENCE, order=tuple(BANDS))
+    beside = legend(sums=True).calcs([]).display_mode(common.LegendDisplayMode.LIST)
     return [
-        at(0, y, 9, 9, trust.unit("percentunit").decimals(0).min(0).max(1).max_data_points(400).no_value("nobody met")),
-        at(9, y, 7, 9, met.unit("short").decimals(0).max_data_points(400).no_value("nobody met")),
-        at(16, y, 8, 9, each_person()),
-        at(0, y + 9, 24, 5, overriding(bands, by_name(BANDS))),
-        at(0, y + 14, 24, 6, hours),
+        at(0, y, 12, 8, _slow(trust).unit("percentunit").max(1).legend(beside)),
+        at(12, y, 12, 8, _slow(met).unit("short").legend(beside)),
+        at(0, y + 8, 10, 8, each_person()),
+        at(10, y + 8, 14, 4, overriding(bands, by_name(BANDS))),
+        at(10, y + 12, 14, 4, hours),
     ]
+
+
+def _slow(panel: timeseries.Panel) -> timeseries.Panel:
+    """Draw what changes seldom."""
+    return panel.min(0).fill_opacity(0).max_data_points(400)
 
 
 def each_person() -> table.Panel:
@@ -145,7 +163,7 @@ def each_person() -> table.Panel:
         ),
     )
     return overriding(
-        panel.unit("short")
+        panel.unit("none")
         .decimals(0)
         .min_width(60)
         .no_value("nobody met")
@@ -155,5 +173,9 @@ def each_person() -> table.Panel:
         )
         .sort_by([common_builders.TableSortByFieldState().display_name("Interactions").desc(True)])
         .thresholds(steps((None, SERIES[0]))),
-        [set_by("byName", "Trust", unit="percentunit", min=0, max=1, custom__displayMode="basic")],
+        [
+            set_by("byName", "Person", custom__minWidth=170),
+            set_by("byName", "Trust", unit="percentunit", min=0, max=1, custom__displayMode="color-text"),
+            set_by("byName", "Shared episodes", custom__minWidth=120),
+        ],
     )

@@ -8,25 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from grafana_foundation_sdk.builders.dashboard import FieldColor
-from grafana_foundation_sdk.models import common
-from grafana_foundation_sdk.models.dashboard import (
-    DataTransformerConfig,
-    FieldColorModeId,
-    ValueMap,
-    ValueMappingResult,
-)
+from grafana_foundation_sdk.builders import heatmap as heatmap_builders
+from grafana_foundation_sdk.builders.dashboard import QueryVariable
+from grafana_foundation_sdk.models.dashboard import VariableHide, VariableRefresh
 
-from dashgen.colours import mapped
-from dashgen.panels import lanes, meters, overriding, rows, set_by, transformed
-from dashgen.queries import CHOSEN, metric, of
+from dashgen.panels import heat, lanes, meters
+from dashgen.queries import CHOSEN, PROMETHEUS, metric, of
 from egoscope.convert import catalogue as c
 from egoscope.convert import semconv as s
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from grafana_foundation_sdk.builders import bargauge, statetimeline, table
+    from grafana_foundation_sdk.builders import bargauge, statetimeline
 
     from egoscope.convert.catalogue import Metric
 
@@ -38,11 +32,8 @@ SAMPLES: Final = 3000
 LOOK_EVERY: Final = "1m"
 
 HOUR: Final = "hour"
-HOURS: Final = tuple(f"{hour:02}" for hour in range(24))
-# One series whose label is the hour of the day, by the clock of the agent's machine.
-CLOCK: Final = (
-    f'label_replace(count_values("{HOUR}", hour(vector(time() + $utc_offset))), "{HOUR}", "0$1", "{HOUR}", "(.)")'
-)
+CELL: Final = "10m"
+"""A cell's length: Grafana's range ends before midnight, so the last cell of a day is missing."""
 
 
 def held(selector: str, window: str = HELD) -> str:
@@ -80,18 +71,55 @@ def seconds_in(parameter: str) -> str:
     return f"sum_over_time({state(parameter)}[$__range:$__interval]) * $__interval_ms / 1000"
 
 
-def share_by_hour(parameter: str) -> str:
-    """Return how much of what is known of each hour of the day had which value, in percent; 0 where it never had."""
-    looks = f"sum_over_time(({state(parameter)} * on () group_left ({HOUR}) {CLOCK})[$__range:$__interval])"
-    # All values seen, once for each hour of a day: the steps of this subquery are the 24 hours.
-    seen = f"max by ({s.VALUE}) (max_over_time({_states(parameter)}[$__range] @ end())) > 0"
-    every = f"last_over_time((0 * ({seen}) * on () group_left ({HOUR}) {CLOCK})[1d:1h])"
-    return f"100 * {looks} / on ({HOUR}) group_left () sum by ({HOUR}) ({looks}) or {every}"
+def share_by_hour(parameter: str, order: Sequence[str] = ()) -> str:
+    """Return, at any time of a day, how much of that hour had which value over the dashboard's range, in percent."""
+    known = f"{state(parameter)} * on () group_left ({HOUR}) {_clock()}"
+    looks = f"sum_over_time(({known})[${{span}}s:${{look}}s] @ ${{until}})"
+    shares = f"100 * {looks} / on ({HOUR}) group_left () sum by ({HOUR}) ({looks})"
+    # A cell is drawn to the left of its time.
+    return _numbered(f"sum by ({s.VALUE}) ({shares} and on ({HOUR}) {_clock(1)})", order)
 
 
-def timeline(title: str, text: str, parameter: str) -> statetimeline.Panel:
-    """Return a lane for each value of a string parameter."""
-    return lanes(title, text, metric(state(parameter), legend=NAME)).max_data_points(600).no_value("nothing told")
+def _clock(earlier_s: int = 0) -> str:
+    """Return one series whose label is the hour of the day, by the clock of the agent's machine."""
+    return f'count_values("{HOUR}", hour(vector(time() + $utc_offset - {earlier_s})))'
+
+
+def _numbered(expression: str, order: Sequence[str]) -> str:
+    """Give each value a label `row`, for series come sorted by their labels; what is not in `order` stays first."""
+    for place, value in enumerate(order):
+        expression = f'label_replace({expression}, "row", "{place:02}", "{s.VALUE}", "{value}")'
+    return expression
+
+
+def _hidden(name: str, text: str, expression: str) -> QueryVariable:
+    query = f"query_result({expression})"
+    return (
+        QueryVariable(name)
+        .description(text)
+        .datasource(PROMETHEUS)
+        .query({"query": query, "refId": name})
+        .definition(query)
+        .regex(r"/\} (\d+)/")
+        .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .hide(VariableHide.HIDE_VARIABLE)
+    )
+
+
+def whole_range() -> list[QueryVariable]:
+    """Return the dashboard's range as variables, for panels whose own range is a day: nothing else tells them."""
+    return [
+        _hidden("span", "Seconds that the chosen time is long", "vector($__range_s)"),
+        _hidden(
+            "look", "Seconds between two looks at it", f"clamp_min(ceil(vector($__range_s) / {60 * SAMPLES}) * 60, 60)"
+        ),
+        _hidden("until", "When it ends", "ceil(vector(time()) / 60) * 60"),
+    ]
+
+
+def timeline(title: str, text: str, parameter: str, *, order: Sequence[str] = ()) -> statetimeline.Panel:
+    """Return a lane for each value of a string parameter. `order`: of the lanes, else by name."""
+    return lanes(title, text, metric(_numbered(state(parameter), order), legend=NAME)).max_data_points(600)
 
 
 def durations(title: str, text: str, parameter: str) -> bargauge.Panel:
@@ -107,68 +135,22 @@ def durations(title: str, text: str, parameter: str) -> bargauge.Panel:
     )
 
 
-def by_hour(
-    title: str, text: str, parameter: str, name: str, colours: Mapping[str, str], *, order: Sequence[str] = ()
-) -> table.Panel:
-    """Return a table with a row for each value of a string parameter and a column for each hour of the day.
+def by_hour(title: str, text: str, parameter: str, *, order: Sequence[str] = ()) -> heatmap_builders.Panel:
+    """Return a heatmap: a row for each value of a string parameter, a day from left to right.
 
-    A heatmap panel knows a time axis only, so the cells of a table are coloured. `name`: of the values. `order`: of
-    the rows, else what there was most of comes first.
+    A heatmap has a time axis, so the panel's own range is this day. `order`: of the rows, else by name.
     """
-    nothing = ValueMap(options={"0": ValueMappingResult(text=" ", index=0)})
-    expression = _numbered(share_by_hour(parameter), order) if order else share_by_hour(parameter)
-    return overriding(
-        rows(title, text, metric(expression, legend=NAME, instant=True, table=True))
-        .interval(LOOK_EVERY)
-        .max_data_points(SAMPLES)
-        .unit("none")
+    return (
+        heat(title, text, metric(share_by_hour(parameter, order), legend=NAME))
+        .time_from("1m")
+        .time_shift("0d/d")
+        .hide_time_override(True)
+        .interval(CELL)
+        .max_data_points(400)
+        .unit("percent")
         .decimals(0)
-        .min(0)
-        .max(100)
-        .mappings([nothing])
-        .min_width(30)
-        .align(common.FieldTextAlignment.CENTER)
-        .display_mode(common.TableCellDisplayMode.COLOR_BACKGROUND_SOLID)
-        .color_scheme(FieldColor().mode(FieldColorModeId.CONTINUOUS_BLUES))
-        .transformations(_matrix(name, ordered=bool(order))),
-        [
-            set_by(
-                "byName",
-                name,
-                custom__width=130,
-                custom__align="left",
-                custom__displayMode="color-text",
-                mappings=[mapped(dict(colours))],
-            )
-        ],
+        .cell_gap(0)
+        .cell_values(heatmap_builders.CellValues().unit("percent").decimals(0))
+        .filter_values(heatmap_builders.FilterValueRange().le(1e-9))
+        .y_axis(heatmap_builders.YAxisConfig().reverse(True))
     )
-
-
-def _numbered(expression: str, order: Sequence[str]) -> str:
-    """Give each value a label `row` that sorts as in `order`; what is not among them comes last."""
-    expression = f'label_replace({expression}, "row", "99", "", "")'
-    for place, value in enumerate(order):
-        expression = f'label_replace({expression}, "row", "{place:02}", "{s.VALUE}", "{value}")'
-    return expression
-
-
-def _matrix(name: str, *, ordered: bool) -> list[DataTransformerConfig]:
-    """Return what makes of rows (value, hour, share) a row a value, with a column an hour."""
-    corner, total = f"{s.VALUE}\\{HOUR}", "Total"
-    places = {column: place for place, column in enumerate((corner, *HOURS))}
-    first = [transformed("sortBy", fields={}, sort=[{"field": "row"}])] if ordered else []
-    last = (
-        []
-        if ordered
-        else [
-            transformed("calculateField", mode="reduceRow", reduce={"reducer": "sum", "include": []}, alias=total),
-            transformed("sortBy", fields={}, sort=[{"field": total, "desc": True}]),
-        ]
-    )
-    return [
-        *first,
-        transformed("sortBy", fields={}, sort=[{"field": HOUR}]),
-        transformed("groupingToMatrix", rowField=s.VALUE, columnField=HOUR, valueField="Value", emptyValue="null"),
-        *last,
-        transformed("organize", excludeByName={total: True}, indexByName=places, renameByName={corner: name}),
-    ]
