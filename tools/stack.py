@@ -39,10 +39,20 @@ class StackError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Insertion:
+    """A line put behind the only one that reads `behind` in a file of a module."""
+
+    file: str
+    behind: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GoModule:
     """A server built from a Go module in the module's own directory, with the module's own `replace` lines.
 
-    `drop_replace`: replaced modules whose target directory is not part of the published module. `tags`: build tags.
+    `drop_replace`: replaced modules whose target directory is not part of the published module. `insertion`: a line
+    that its sources lack, for this build alone.
     """
 
     module: str
@@ -50,7 +60,7 @@ class GoModule:
     packages: tuple[str, ...]
     version_variable: str
     drop_replace: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
+    insertion: Insertion | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,17 +116,21 @@ SERVERS: Final[Mapping[str, Server]] = {
                 version_variable="github.com/prometheus/common/version.Version",
             ),
         ),
-        # For `promtool test rules` alone: that of 3.15 does not know `anchored` there (docs/decisions/0015).
+        # For `promtool test rules` alone, whose engine is not told of the feature flag (docs/decisions/0015).
         Server(
             name="rule-tester",
-            version="3.16.0",
+            version="3.15.0",
             binaries=("promtool",),
             origin=GoModule(
                 module="github.com/prometheus/prometheus",
-                version="v0.316.0",
+                version="v0.315.0",
                 packages=("./cmd/promtool",),
                 version_variable="github.com/prometheus/common/version.Version",
-                tags=("remove_all_sd",),  # rules need no service discovery
+                insertion=Insertion(
+                    file="promql/promqltest/test.go",
+                    behind="EnableDelayedNameRemoval: ll.opts.EnableDelayedNameRemoval,",
+                    line="Parser: parser.NewParser(TestParserOpts),",
+                ),
             ),
         ),
         Server(
@@ -242,8 +256,26 @@ def _build_module(server: Server, origin: GoModule, into: Path) -> None:
     steps.run("prepare", ["go", "mod", "edit", *edits, "-go=" + _go_line(into / "go.mod"), into / "go.mod"], cwd=into)
     flags = f"-s -w -X {origin.version_variable}={server.version}"
     build = ["go", "build", "-trimpath", f"-ldflags={flags}", f"-modfile={into / 'go.mod'}", "-mod=mod"]
-    build += [f"-tags={','.join(origin.tags)}"] if origin.tags else []
-    steps.run("compile", [*build, "-o", f"{into / 'bin'}/", *origin.packages], cwd=source)
+    where = _copy_with(origin.insertion, source, into / "sources") if origin.insertion else source
+    steps.run("compile", [*build, "-o", f"{into / 'bin'}/", *origin.packages], cwd=where)
+    shutil.rmtree(into / "sources", ignore_errors=True)
+
+
+def _copy_with(insertion: Insertion, source: Path, copy: Path) -> Path:
+    """Return a copy of a module's sources with one line more; Go's module cache allows no overlay."""
+    shutil.copytree(source, copy, copy_function=shutil.copyfile)
+    for folder in (copy, *(path for path in copy.rglob("*") if path.is_dir())):
+        folder.chmod(0o755)  # the cache's are read-only
+    file = copy / insertion.file
+    lines = file.read_text().splitlines()
+    places = [number for number, line in enumerate(lines, 1) if line.strip() == insertion.behind]
+    if len(places) != 1:
+        raise StackError(
+            f"{insertion.file} has {len(places)} lines that read {insertion.behind!r}: is it needed still?"
+        )
+    lines.insert(places[0], insertion.line)
+    file.write_text("\n".join(lines) + "\n")
+    return copy
 
 
 def _go_line(mod: Path) -> str:

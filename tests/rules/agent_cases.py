@@ -331,7 +331,7 @@ SILENCE: Final = (
     Case(
         id="silent: a call is open and no line for more than five minutes, over with the next line",
         alert="AgentSilent",
-        series={LAST_EVENT: "0+60x10 600x10 1260+60x20", OPEN: "1x60", ON_TIME: "0x60"},
+        series={LAST_EVENT: "0+60x10 600x9 1260+60x20", OPEN: "1x60", ON_TIME: "0x60"},
         fires={
             "17m": "ego-mcp: no line for 7m 0s, though a call began and has no end",
             "20m": "ego-mcp: no line for 10m 0s, though a call began and has no end",

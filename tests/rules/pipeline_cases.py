@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from tests.rules.promtool import Case
@@ -32,52 +33,55 @@ DROPPED: Final = 'prometheus_notifications_dropped_total{job="prometheus"}'
 
 def appearing(alert: str, series: str, labels: dict[str, str], words: str) -> tuple[Case, ...]:
     """Return the cases of a counter that a server makes with its first value; `words` has the count as %d."""
+    scraped = re.sub(r"^\w+\{(job=\S+?,instance=\S+?),.*", r"up{\1}", series)
     return (
         Case(
-            id=f"{alert}: the very first value counts, and is over within half an hour",
+            id=f"{alert}: the very first value counts, and is over soon",
             alert=alert,
-            series={series: "_x20 3x60"},
-            fires={"21m": words % 3, "30m": words % 3},
-            silent=("19m", "50m", "70m"),
+            series={scraped: "1x90", series: "_x20 3x60"},
+            fires={"20m": words % 3},
+            silent=("19m", "40m", "70m"),
             labels=labels,
         ),
         Case(
-            id=f"{alert}: one more counts, and is over after half an hour",
+            id=f"{alert}: one more counts, and is over in half an hour",
             alert=alert,
-            series={series: "4x60 5x60"},
+            series={scraped: "1x120", series: "4x60 5x60"},
             fires={"62m": words % 1},
             silent=("60m", "95m"),
             labels=labels,
         ),
         Case(
-            id=f"{alert}: Prometheus was away for some minutes, and nothing is new",
+            id=f"{alert}: Prometheus was away for some minutes or for an hour, and nothing is new",
             alert=alert,
-            series={series: "4x60 _x8 4x60"},
-            silent=("40m", "60m", "69m", "75m", "80m", "84m", "90m", "100m"),
+            series={scraped: "1x60 _x4 1x30 _x60 1x60", series: "4x60 _x4 4x30 _x60 4x60"},
+            silent=(*(f"{minute}m" for minute in range(40, 110)), *(f"{minute}m" for minute in range(156, 180))),
         ),
         Case(
-            id=f"{alert}: the server restarted and begins anew, at once",
+            id=f"{alert}: it came while Prometheus was away",
             alert=alert,
-            series={series: "4x60 stale _x2 2x60"},
-            fires={"64m": words % 2},
-            silent=("60m", "62m", "100m"),
+            series={scraped: "1x30 _x30 1x30", series: "_x61 2x30"},
+            fires={"62m": words % 2},
+            silent=("30m", "85m"),
             labels=labels,
         ),
         Case(
-            id=f"{alert}: the server restarted and begins anew, twenty minutes later",
+            id=f"{alert}: a scrape failed, and nothing is new",
             alert=alert,
-            series={series: "4x60 stale _x19 4x60"},
-            fires={"81m": words % 4},
-            silent=("60m", "79m", "120m"),
-            labels=labels,
+            series={scraped: "1x30 0 1x30", series: "4x30 stale 4x30"},
+            silent=tuple(f"{minute}m" for minute in range(25, 50)),
         ),
-        Case(
-            id=f"{alert}: the server restarted and begins anew, an hour later",
-            alert=alert,
-            series={series: "4x60 stale _x60 4x60"},
-            fires={"122m": words % 4},
-            silent=("60m", "120m", "160m"),
-            labels=labels,
+        *(
+            Case(
+                id=f"{alert}: the server restarted and counts {count} again, after {away} minutes",
+                alert=alert,
+                series={scraped: f"1x60 0 1x{away + 60}", series: f"4x60 stale _x{away} {count}x60"},
+                fires={f"{62 + away}m": words % count},
+                silent=("60m", f"{away + 100}m"),
+                labels=labels,
+            )
+            for away in (2, 14, 19, 60)
+            for count in (2, 4)
         ),
     )
 
@@ -283,7 +287,7 @@ LOST: Final = (
         alert="ItemsRejected",
         series={REJECTED: "_x10 0 2x40"},
         fires={"13m": "2 items of logs were refused for good (INVALID_ARGUMENT)"},
-        silent=("11m", "30m"),
+        silent=("10m", "30m"),
         labels={"instance": "s", "signal": "logs", "reason": "INVALID_ARGUMENT"},
     ),
     Case(

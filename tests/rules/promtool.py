@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 RULES: Final = Path(__file__).resolve().parents[2] / "prometheus" / "rules"
+FEATURES: Final = "--enable-feature=promql-extended-range-selectors"
 GRAFANA: Final = "http://grafana.example"
 RUNBOOKS: Final = "http://docs.example/runbooks.md"
 TIME: Final = re.compile(r'\{\{ query "\(time\(\) ([-+]) (\d+)\) \* 1000" \| first \| value \| printf "%.0f" \}\}')

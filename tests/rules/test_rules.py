@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.rules import agent_cases, pipeline_cases
-from tests.rules.promtool import Case, alerting_rules, as_file, seconds
+from tests.rules.promtool import FEATURES, Case, alerting_rules, as_file, seconds
 from tests.stack.conftest import missing
 from tests.stack.processes import PROCESSES, MissingServerError
 
@@ -27,7 +27,7 @@ def test_an_alert(case: Case, tmp_path: Path) -> None:
         missing(str(error))
     file = tmp_path / "case.yml"
     file.write_text(as_file(case))
-    status, said = PROCESSES.check([promtool, "test", "rules", file], {}, tmp_path)
+    status, said = PROCESSES.check([promtool, "test", "rules", FEATURES, file], {}, tmp_path)
     assert status == 0, said
 
 

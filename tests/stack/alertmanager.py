@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -69,9 +70,16 @@ class Alertmanager(Server):
 
     def post(self, *alerts: Mapping[str, str]) -> None:
         """Report alerts that fire from now on, as Prometheus would, by their labels."""
-        body: Sequence[Any] = [{"labels": labels, "annotations": {"summary": labels["alertname"]}} for labels in alerts]
+        self._report([{"labels": labels} for labels in alerts])
+
+    def end(self, *alerts: Mapping[str, str]) -> None:
+        """Report that these have ended."""
+        now = datetime.now(UTC).isoformat()
+        self._report([{"labels": labels, "endsAt": now} for labels in alerts])
+
+    def _report(self, alerts: Sequence[Mapping[str, Any]]) -> None:
         request = urllib.request.Request(
-            f"{self.url}/api/v2/alerts", json.dumps(body).encode(), {"Content-Type": "application/json"}
+            f"{self.url}/api/v2/alerts", json.dumps(alerts).encode(), {"Content-Type": "application/json"}
         )
         urllib.request.urlopen(request, timeout=10).close()
 

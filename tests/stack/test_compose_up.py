@@ -200,7 +200,7 @@ def dashboard_queries() -> list[Any]:
     return [
         pytest.param(target["datasource"]["type"], target["expr"], id=f"{panel['title']} {target['refId']}")
         for panel in panels
-        for target in panel["targets"]
+        for target in panel.get("targets", [])
     ]
 
 
