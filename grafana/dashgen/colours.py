@@ -40,6 +40,7 @@ LEVELS: Final = {
     "WARNING": WARNING,
     "ERROR": ERROR,
     "CRITICAL": CRITICAL,
+    "_OTHER": UNKNOWN_EMOTION,
 }
 OUTCOMES: Final = {"ok": GOOD, "error": ERROR, "unfinished": WARNING}
 # What redaction did with a value.

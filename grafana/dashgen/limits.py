@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from grafana_foundation_sdk.builders import common as common_builders
 from grafana_foundation_sdk.models import common
+from grafana_foundation_sdk.models.dashboard import DashboardRangeMapOptions, RangeMap, ValueMappingResult
 
 from dashgen import frame
 from dashgen.colours import CRITICAL, ERROR, GOOD, QUIET, SERIES, SIGNALS, WARNING, by_name, fixed, mapped, steps
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 FREE: Final = c.DISK_FREE.prometheus
 # Six hours back: longer than a burst, shorter than a day's rhythm.
 FILLING: Final = f"(-deriv({FREE}[6h]) > 0)"
+# Half an hour of points, one every 15 s: from less nothing is foretold.
+LONG_ENOUGH: Final = f"count_over_time({FREE}[6h]) > 120"
+NEVER: Final = 1e10
+"""Stands for a disk that is not filling."""
 
 
 def what_was_lost() -> list[Builder[Panel]]:
@@ -50,7 +56,16 @@ def what_was_lost() -> list[Builder[Panel]]:
                 .no_value("everything was accepted")
                 .unit("short")
                 .decimals(0),
-                [set_by("byName", "Signal", custom__displayMode="color-text", mappings=[mapped(SIGNALS)])],
+                [
+                    set_by(
+                        "byName",
+                        "Signal",
+                        custom__width=90,
+                        custom__displayMode="color-text",
+                        mappings=[mapped(SIGNALS)],
+                    ),
+                    set_by("byName", "Items", custom__width=80),
+                ],
             ),
         ),
         at(
@@ -92,12 +107,17 @@ def what_was_lost() -> list[Builder[Panel]]:
 def how_long() -> list[Builder[Panel]]:
     """Return room, age and the way out of an alert."""
     ahead = "in a day, at this pace"
+    never = RangeMap(
+        options=DashboardRangeMapOptions(
+            from_val=NEVER / 10, to=NEVER, result=ValueMappingResult(text="not filling", color=GOOD, index=0)
+        )
+    )
     kept = {
         "oldest sample": ("time() - min(prometheus_tsdb_lowest_timestamp_seconds)", "dtdurations"),
         "samples are kept": ("max(prometheus_tsdb_retention_limit_seconds) > 0", "dtdurations"),
         "samples on disk": ("sum(prometheus_tsdb_storage_blocks_bytes)", "bytes"),
         "Loki cleaned up": (
-            "time() - max(loki_boltdb_shipper_apply_retention_last_successful_run_timestamp_seconds > 0)",
+            "time() - max(loki_compactor_apply_retention_last_successful_run_timestamp_seconds > 0)",
             "dtdurations",
         ),
         "Tempo deleted blocks": ("sum(tempodb_retention_deleted_total)", "short"),
@@ -106,7 +126,7 @@ def how_long() -> list[Builder[Panel]]:
         at(
             0,
             31,
-            10,
+            8,
             7,
             overriding(
                 lines(
@@ -114,7 +134,9 @@ def how_long() -> list[Builder[Panel]]:
                     "Free space on the sidecar's disk, and what would be left in a day if it went on as in the last "
                     "six hours",
                     metric(f"min({FREE})", legend="free"),
-                    metric(f"clamp_min(min(predict_linear({FREE}[6h], 86400)), 0)", legend=ahead, ref="B"),
+                    metric(
+                        f"clamp_min(min(predict_linear({FREE}[6h], 86400) and {LONG_ENOUGH}), 0)", legend=ahead, ref="B"
+                    ),
                 )
                 .unit("bytes")
                 .min(0),
@@ -132,23 +154,23 @@ def how_long() -> list[Builder[Panel]]:
             ),
         ),
         at(
-            10,
+            8,
             31,
-            4,
+            3,
             7,
             tile(
                 "Full in",
                 "When the disk would be full, at the pace of the last six hours",
-                metric(f"min({FREE} / {FILLING})", instant=True),
+                metric(f"min({FREE} / {FILLING} and {LONG_ENOUGH}) or vector({NEVER:.0f})", instant=True),
             )
             .unit("dtdurations")
-            .no_value("not filling")
+            .mappings([never])
             .thresholds(steps((None, CRITICAL), (14_400, ERROR), (86_400, WARNING), (604_800, GOOD))),
         ),
         at(
-            14,
+            11,
             31,
-            5,
+            7,
             7,
             overriding(
                 _ages(kept),
@@ -156,9 +178,9 @@ def how_long() -> list[Builder[Panel]]:
             ),
         ),
         at(
-            19,
+            18,
             31,
-            5,
+            6,
             7,
             overriding(
                 bars(
@@ -191,5 +213,6 @@ def _ages(kept: dict[str, tuple[str, str]]) -> stat.Panel:
         )
         .text_mode(common.BigValueTextMode.VALUE_AND_NAME)
         .orientation(common.VizOrientation.HORIZONTAL)
+        .text(common_builders.VizTextDisplayOptions().title_size(14).value_size(18))
         .thresholds(steps((None, QUIET)))
     )

@@ -8,7 +8,20 @@ from grafana_foundation_sdk.models import common
 
 from dashgen import frame
 from dashgen.colours import ERROR, LEVELS, QUIET, SERIES, WARNING, by_name, mapped, steps
-from dashgen.panels import at, bars, columns, link, log_lines, meters, overriding, rows, set_by, tile, transformed
+from dashgen.panels import (
+    at,
+    bars,
+    columns,
+    link,
+    log_lines,
+    meters,
+    most_first,
+    overriding,
+    rows,
+    set_by,
+    tile,
+    transformed,
+)
 from dashgen.queries import AGENTS_LINES, CHOSEN, LOKI, counted, label, logs, metric, of
 from egoscope.convert import catalogue as c
 from egoscope.convert import semconv as s
@@ -112,7 +125,7 @@ def how_much() -> list[Builder[Panel]]:
         at(
             6,
             0,
-            12,
+            11,
             6,
             overriding(
                 bars(
@@ -124,9 +137,9 @@ def how_much() -> list[Builder[Panel]]:
             ),
         ),
         at(
-            18,
+            17,
             0,
-            6,
+            7,
             6,
             meters(
                 "By logger",
@@ -179,6 +192,7 @@ def what_was_said() -> list[Builder[Panel]]:
                 .no_value(EMPTY)
                 .with_transformation(transformed("extractFields", source="labels"))
                 .with_transformation(transformed("filterFieldsByName", include={"names": list(SHOWN)}))
+                .with_transformation(most_first("Time"))
                 .with_transformation(columns(SHOWN)),
                 [
                     set_by("byName", "Time", custom__width=170, unit="dateTimeAsIso"),

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 LAG: Final = f"max({c.LAG_TIME.prometheus})"
 FULL: Final = f"max({c.OUTBOX_BYTES.prometheus} / {c.OUTBOX_LIMIT.prometheus})"
 FREE: Final = c.DISK_FREE.prometheus
-FIRING: Final = 'ALERTS{alertstate="firing"}'
+FIRES: Final = 'alertstate="firing"'
+FIRING: Final = of("ALERTS", FIRES)
+GRAVITY: Final = {"critical": 3, "warning": 2}
 # The Collector counts by signal in three metrics each; its receiver refuses what no exporter could hand on.
 ITEMS: Final = {"traces": "spans", "metrics": "metric_points", "logs": "log_records"}
 
@@ -100,7 +102,7 @@ def at_a_glance() -> list[Builder[Panel]]:
         .unit("percentunit")
         .decimals(0)
         .no_value("no sidecar")
-        .thresholds(steps((None, CRITICAL), (0.05, ERROR), (0.15, WARNING), (0.25, GOOD))),
+        .thresholds(steps((None, CRITICAL), (0.05, ERROR), (0.1, WARNING), (0.15, GOOD))),
         tile("Alerts", "Alerts that are firing now", metric(f"count({FIRING}) or vector(0)", instant=True))
         .unit("short")
         .decimals(0)
@@ -241,6 +243,14 @@ def on_the_way() -> list[Builder[Panel]]:
 def alerts() -> list[Builder[Panel]]:
     """Return what fires, and what fired."""
     shown = {"severity": "Severity", "alertname": "Alert", "Value": "For", "tool": "Tool", "signal": "Signal"}
+    severe = {name: f'severity="{name}"' for name in GRAVITY}
+    weighed = [f"{weight} * {of('ALERTS', FIRES, severe[name])}" for name, weight in GRAVITY.items()]
+    gravity = ValueMap(
+        options={
+            str(weight): ValueMappingResult(text=name, color=SEVERITIES[name], index=weight)
+            for name, weight in {"info": 1, **GRAVITY}.items()
+        }
+    )
     firing = rows(
         "Firing now",
         "Alerts that fire now, the one that began last first; docs/runbooks.md says what to do about each",
@@ -271,6 +281,7 @@ def alerts() -> list[Builder[Panel]]:
                         mappings=[mapped(SEVERITIES)],
                     ),
                     set_by("byName", "For", custom__width=120, unit="dtdurations"),
+                    *(set_by("byName", name, custom__width=120, noValue=" ") for name in ("Tool", "Signal")),
                 ],
             ),
         ),
@@ -282,11 +293,11 @@ def alerts() -> list[Builder[Panel]]:
             lanes(
                 "What fired when",
                 "A lane for each alert that fired in the chosen time",
-                metric(f"max by (alertname) ({FIRING})", legend="{{alertname}}"),
+                metric(f"max by (alertname) ({' or '.join(weighed)} or {FIRING})", legend="{{alertname}}"),
             )
             .unit("none")
             .no_value("no alert fired")
-            .mappings([ValueMap(options={"1": ValueMappingResult(text="firing", color=ERROR, index=0)})]),
+            .mappings([gravity]),
         ),
     ]
 

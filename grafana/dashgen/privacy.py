@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from grafana_foundation_sdk.builders import piechart as pie_builders
 from grafana_foundation_sdk.models import common
 from grafana_foundation_sdk.models.dashboard import ValueMap, ValueMappingResult
+from grafana_foundation_sdk.models.piechart import PieChartLegendValues
 
 from dashgen import frame
-from dashgen.colours import ACTIONS, CRITICAL, GOOD, QUIET, SERIES, WARNING, by_name, mapped, steps
+from dashgen.colours import ACTIONS, CRITICAL, GOOD, QUIET, SERIES, WARNING, by_name, fixed, mapped, steps
 from dashgen.panels import (
     at,
     bars,
@@ -34,9 +36,9 @@ if TYPE_CHECKING:
     from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
 ALL: Final = of(c.REDACTIONS)
-UNKNOWN: Final = of(c.REDACTIONS, f'{s.FIELD}=~".*[(]unknown[)]"')
+UNKNOWN: Final = of(c.REDACTIONS, f'{s.FIELD}="(unknown)"')
 AGENTS: Final = f'{{{label(s.SERVICE_NAME)}=~".+", {label(s.SERVICE_NAME)}!="{s.SCOPE_NAME}"}}'
-AUDIT: Final = f'{{{label(s.SERVICE_NAME)}="{s.SCOPE_NAME}"}} |= "Redaction audit"'
+AUDIT: Final = f'{{{label(s.SERVICE_NAME)}="{s.SCOPE_NAME}"}} | {label(s.LOGGER)}="{s.SCOPE_NAME}.redaction"'
 
 EXPLAINED: Final = """
 **1 · On the agent's machine**, before anything is stored or sent: an allow-list names every field that may leave, and
@@ -90,7 +92,7 @@ def is_it_tight() -> list[Builder[Panel]]:
                 "Values under keys that no policy names, a newer ego-mcp's for instance: dropped, and counted without "
                 "their names, for a name can be private too",
                 counted(UNKNOWN),
-            ).thresholds(steps((None, QUIET), (1, WARNING))),
+            ),
         ),
         at(
             9,
@@ -130,21 +132,21 @@ def what_was_done() -> list[Builder[Panel]]:
         at(
             0,
             5,
-            11,
+            10,
             6,
             overriding(
                 bars(
                     "What was done",
                     "Values by what redaction did with them, when",
                     metric(f"{counted(ALL, '$__interval', by=s.ACTION)} > 0", legend=name),
-                ),
+                ).no_value("nothing was read yet, or only since the last bar"),
                 by_name(ACTIONS),
             ),
         ),
         at(
-            11,
+            10,
             5,
-            6,
+            7,
             6,
             overriding(
                 pie(
@@ -154,7 +156,14 @@ def what_was_done() -> list[Builder[Panel]]:
                 )
                 .unit("short")
                 .decimals(0)
-                .no_value("nothing read"),
+                .no_value("nothing read")
+                .legend(
+                    pie_builders.PieChartLegendOptions()
+                    .show_legend(True)
+                    .display_mode(common.LegendDisplayMode.TABLE)
+                    .placement(common.LegendPlacement.RIGHT)
+                    .values([PieChartLegendValues.PERCENT])
+                ),
                 by_name(ACTIONS),
             ),
         ),
@@ -235,7 +244,16 @@ def field_by_field() -> list[Builder[Panel]]:
                 .no_value("nothing: the first layer let nothing slip")
                 .unit("short")
                 .decimals(0),
-                [set_by("byName", "Removed", custom__displayMode="color-text", color=_fixed(CRITICAL))],
+                [
+                    set_by("byName", "Signal", custom__width=90),
+                    set_by(
+                        "byName",
+                        "Removed",
+                        custom__width=90,
+                        custom__displayMode="color-text",
+                        color=fixed(CRITICAL).value,
+                    ),
+                ],
             ),
         ),
         at(
@@ -259,10 +277,6 @@ def field_by_field() -> list[Builder[Panel]]:
             .thresholds(steps((None, WARNING))),
         ),
     ]
-
-
-def _fixed(colour: str) -> dict[str, str]:
-    return {"mode": "fixed", "fixedColor": colour}
 
 
 def over_time() -> list[Builder[Panel]]:
@@ -305,7 +319,7 @@ def dashboard() -> Dashboard:
         "Privacy",
         "What left the agent's machine, in what form, what did not, and why.",
         [*is_it_tight(), *what_was_done(), *field_by_field(), *over_time()],
-        since="now-24h",
+        since="now-6h",
         refresh="30s",
         annotated=False,
     )

@@ -70,7 +70,11 @@ SERVER_METRICS: Final[Mapping[str, frozenset[str]]] = {
     "prometheus_tsdb_time_retentions_total": ALWAYS,
     "prometheus_rule_evaluation_failures_total": ALWAYS | {"rule_group"},
     "prometheus_engine_query_duration_seconds": ALWAYS | {"quantile", "slice"},
+    # Alertmanager.
+    "alertmanager_notifications_total": ALWAYS | {"integration", "receiver_name"},
+    "alertmanager_notifications_failed_total": ALWAYS | {"integration", "receiver_name", "reason"},
     # Loki.
+    "loki_compactor_apply_retention_last_successful_run_timestamp_seconds": ALWAYS,
     "loki_discarded_samples_total": ALWAYS | {"reason", "tenant"},
     "loki_discarded_bytes_total": ALWAYS | {"reason", "tenant"},
     "loki_distributor_lines_received_total": ALWAYS | {"tenant"},
@@ -81,6 +85,7 @@ SERVER_METRICS: Final[Mapping[str, frozenset[str]]] = {
     "alertmanager_notifications_total": ALWAYS | {"integration"},
     "alertmanager_notifications_failed_total": ALWAYS | {"integration", "reason"},
     # Tempo.
+    "tempodb_retention_deleted_total": ALWAYS,
     "tempo_discarded_spans_total": ALWAYS | {"reason", "tenant"},
     "tempo_distributor_spans_received_total": ALWAYS | {"tenant"},
     "tempodb_retention_deleted_total": ALWAYS,
