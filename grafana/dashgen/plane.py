@@ -48,7 +48,7 @@ class Plane(Builder[Panel]):
     ) -> None:
         """Take the queries of both axes.
 
-        `series`: where Y comes in several, what they are called and their colours. `large`: which one's points stand out.
+        `series`: where Y comes in several, what they are called and their colours. `large`: whose points stand out.
         """
         sides = [(X, -1, "unpleasant to pleasant", SERIES[3])]
         sides += [(name, 0, "calm to excited", colour) for name, colour in (series or {Y: SERIES[3]}).items()]
