@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SCRAPE_S: Final = 15.0
 """`timeInterval` of the Prometheus data source: no step is shorter, and $__rate_interval is four of it or more."""
+_DAY_S: Final = 86_400.0
 _STEPS_S: Final = (
     *(1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 604800),
 )
@@ -69,10 +70,15 @@ class View:
         """Return the look that a panel with a range of its own has."""
         start, end = self.start_s, self.end_s
         if query.since == "now/d":
-            start = end - end % 86_400
+            start = end - end % _DAY_S
         elif query.since:
             start = end - seconds(query.since)
-        return replace(self, start_s=start - query.shift_s, end_s=end - query.shift_s)
+        if query.shift:
+            back, _, whole_days = query.shift.partition("/")
+            start, end = start - seconds(back), end - seconds(back)
+            if whole_days:
+                start, end = start - start % _DAY_S, end - end % _DAY_S + _DAY_S
+        return replace(self, start_s=start, end_s=end)
 
     def step_s(self, query: Query) -> float:
         """Return the seconds between two points, as Grafana rounds them."""

@@ -34,8 +34,8 @@ class Query:
     lines: int = 1000
     since: str = ""
     """A panel's own range that stands in place of the dashboard's: `24h`, or `now/d`."""
-    shift_s: float = 0
-    """How far back a panel's range is moved."""
+    shift: str = ""
+    """How far back a panel's range is moved: `1d`, or `0d/d` for the whole days it touches."""
     exemplars: bool = False
     """Whether exemplars are asked for too."""
 
@@ -269,6 +269,6 @@ def _of_target(panel: Panel, target: Mapping[str, Any], source: str) -> Query:
         points=int(panel.json.get("maxDataPoints") or target.get("maxDataPoints") or 1000),
         lines=int(target.get("maxLines") or target.get("limit") or 1000),
         since=str(panel.json.get("timeFrom") or ""),
-        shift_s=seconds(str(panel.json.get("timeShift") or "0s")),
+        shift=str(panel.json.get("timeShift") or ""),
         exemplars=bool(target.get("exemplar")),
     )

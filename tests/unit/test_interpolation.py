@@ -71,7 +71,10 @@ def test_a_panels_own_range_stands_in_place_of_the_dashboards() -> None:
     look = View(start_s=now - HOUR, end_s=now)
     assert look.narrowed(asked("x", since="24h")).range_s == 86_400
     assert look.narrowed(asked("x", since="now/d")).start_s % 86_400 == 0
-    assert look.narrowed(asked("x", shift_s=86_400)).end_s == now - 86_400
+    assert look.narrowed(asked("x", shift="1d")).end_s == now - 86_400
+    today = look.narrowed(asked("x", since="1h", shift="0d/d"))
+    assert (today.start_s % 86_400, today.range_s) == (0, 86_400)
+    assert today.start_s < now < today.end_s
 
 
 def test_all_is_the_allvalue_or_every_value_there_is() -> None:
