@@ -54,7 +54,7 @@ def what_was_lost() -> list[Builder[Panel]]:
                 )
                 .with_transformation(columns(shown))
                 .no_value("everything was accepted")
-                .unit("short")
+                .unit("locale")
                 .decimals(0),
                 [
                     set_by(
@@ -82,7 +82,7 @@ def what_was_lost() -> list[Builder[Panel]]:
                     for ref, (legend, (name, by)) in zip("ABCDE", limits.items(), strict=True)
                 ),
             )
-            .unit("short")
+            .unit("locale")
             .decimals(0)
             .min(0)
             .thresholds(steps((None, GOOD), (1, ERROR))),

@@ -79,7 +79,7 @@ def how_much() -> list[Builder[Panel]]:
                 "Lines of the chosen log files, levels and loggers in the chosen time, exactly",
                 metric(f"{counted(LINES)} or vector(0)", instant=True),
             )
-            .unit("short")
+            .unit("locale")
             .decimals(0)
             .thresholds(steps((None, SERIES[0]))),
         ),
@@ -89,7 +89,7 @@ def how_much() -> list[Builder[Panel]]:
             3,
             3,
             tile("Lines a minute", "Lines of the last minute", metric(minute))
-            .unit("short")
+            .unit("locale")
             .decimals(0)
             .graph_mode(common.BigValueGraphMode.AREA)
             .thresholds(steps((None, SERIES[0]))),
@@ -104,7 +104,7 @@ def how_much() -> list[Builder[Panel]]:
                 "Lines of level WARNING in the chosen time",
                 metric(of_levels("WARN|WARNING"), instant=True),
             )
-            .unit("short")
+            .unit("locale")
             .decimals(0)
             .thresholds(steps((None, QUIET), (1, WARNING))),
         ),
@@ -118,7 +118,7 @@ def how_much() -> list[Builder[Panel]]:
                 "Lines of level ERROR or CRITICAL in the chosen time",
                 metric(of_levels("ERROR|CRITICAL|FATAL"), instant=True),
             )
-            .unit("short")
+            .unit("locale")
             .decimals(0)
             .thresholds(steps((None, QUIET), (1, ERROR))),
         ),
@@ -150,7 +150,7 @@ def how_much() -> list[Builder[Panel]]:
                     instant=True,
                 ),
             )
-            .unit("short")
+            .unit("locale")
             .decimals(0)
             .min(0)
             .no_value("no lines")

@@ -72,7 +72,7 @@ def at_a_glance() -> list[Builder[Panel]]:
         .no_value("no sidecar")
         .thresholds(steps((None, GOOD), (0.5, WARNING), (0.75, ERROR))),
         tile("Files", "Log files that are being followed", metric(f"sum({c.FILES.prometheus})", instant=True))
-        .unit("short")
+        .unit("locale")
         .decimals(0)
         .no_value("no sidecar")
         .thresholds(steps((None, WARNING), (1, SERIES[0])))
@@ -82,7 +82,7 @@ def at_a_glance() -> list[Builder[Panel]]:
             "Spans, points and log records that a back end refused for good, in the chosen time; none is right",
             metric(f"{counted(of(c.REJECTED))} or vector(0)", instant=True),
         )
-        .unit("short")
+        .unit("locale")
         .decimals(0)
         .thresholds(steps((None, GOOD), (1, ERROR))),
         tile(
@@ -104,7 +104,7 @@ def at_a_glance() -> list[Builder[Panel]]:
         .no_value("no sidecar")
         .thresholds(steps((None, CRITICAL), (0.05, ERROR), (0.1, WARNING), (0.15, GOOD))),
         tile("Alerts", "Alerts that are firing now", metric(f"count({FIRING}) or vector(0)", instant=True))
-        .unit("short")
+        .unit("locale")
         .decimals(0)
         .thresholds(steps((None, GOOD), (1, ERROR))),
     ]

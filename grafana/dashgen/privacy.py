@@ -53,7 +53,7 @@ many there were) or *dropped*: all that no rule names, whatever it is.
 def _number(title: str, text: str, query: str) -> stat.Panel:
     return (
         tile(title, text, metric(f"{query} or vector(0)", instant=True))
-        .unit("short")
+        .unit("locale")
         .decimals(0)
         .thresholds(steps((None, SERIES[0])))
     )
@@ -75,7 +75,7 @@ def is_it_tight() -> list[Builder[Panel]]:
                 "anything else is an alarm about the first layer",
                 metric(f"{grown(REMOVALS)} or vector(0)", instant=True),
             )
-            .unit("short")
+            .unit("locale")
             .decimals(0)
             .color_mode(common.BigValueColorMode.BACKGROUND)
             .mappings([nothing])
@@ -116,7 +116,7 @@ def is_it_tight() -> list[Builder[Panel]]:
                 logs(private).query_type("instant"),
             )
             .datasource(LOKI)
-            .unit("short")
+            .unit("locale")
             .decimals(0)
             .no_value("none")
             .thresholds(steps((None, SERIES[3]))),
@@ -154,7 +154,7 @@ def what_was_done() -> list[Builder[Panel]]:
                     "Values by what redaction did with them, in the chosen time",
                     metric(f"{counted(ALL, by=s.ACTION)} > 0", legend=name, instant=True),
                 )
-                .unit("short")
+                .unit("locale")
                 .decimals(0)
                 .no_value("nothing read")
                 .legend(
@@ -200,7 +200,7 @@ def field_by_field() -> list[Builder[Panel]]:
                 .no_value("nothing was read in this time; where nothing ever was, `egoscope doctor` tells why")
                 .with_transformation(most_first())
                 .with_transformation(columns(shown))
-                .unit("short")
+                .unit("locale")
                 .decimals(0),
                 [
                     coloured,
@@ -222,7 +222,7 @@ def field_by_field() -> list[Builder[Panel]]:
                 "field, but this value was not of the form that may leave",
                 metric(f"sort_desc({why})", legend=f"{{{{{s.REASON}}}}}", instant=True),
             )
-            .unit("short")
+            .unit("locale")
             .decimals(0)
             .min(0)
             .no_value("nothing was dropped")
@@ -242,7 +242,7 @@ def field_by_field() -> list[Builder[Panel]]:
                 )
                 .with_transformation(columns({s.SIGNAL: "Signal", "place": "Place", "Value": "Removed"}))
                 .no_value("nothing: the first layer let nothing slip")
-                .unit("short")
+                .unit("locale")
                 .decimals(0),
                 [
                     set_by("byName", "Signal", custom__width=90),
@@ -270,7 +270,7 @@ def field_by_field() -> list[Builder[Panel]]:
                     instant=True,
                 ),
             )
-            .unit("short")
+            .unit("locale")
             .decimals(0)
             .min(0)
             .no_value("every line could be read")

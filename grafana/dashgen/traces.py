@@ -115,7 +115,7 @@ def how_fast() -> list[Builder[Panel]]:
             3,
             3,
             tile("Calls", "Calls that ended in the chosen time", metric(f"{counted(CALLS)} or vector(0)", instant=True))
-            .unit("short")
+            .unit("locale")
             .decimals(0)
             .thresholds(steps((None, SERIES[0]))),
         ),
@@ -308,7 +308,7 @@ def by_tool() -> list[Builder[Panel]]:
                 .with_transformation(transformed("merge"))
                 .with_transformation(most_first("Value #A"))
                 .with_transformation(columns(shown))
-                .unit("short")
+                .unit("locale")
                 .decimals(0),
                 [
                     set_by("byName", "Tool", links=[only_it.build(), to_history.build()]),
@@ -352,7 +352,7 @@ def by_tool() -> list[Builder[Panel]]:
                 .with_transformation(most_first())
                 .with_transformation(columns({ERROR_TYPE: "Error", BY_TOOL: "Tool", "Value": "Calls"}))
                 .no_value("none failed")
-                .unit("short")
+                .unit("locale")
                 .decimals(0),
                 [set_by("byName", "Calls", custom__width=80)],
             ),

@@ -50,7 +50,20 @@ WITH_NUMBERS: Final = frozenset(
 # Ids of @grafana/data's unit formats; another id would be shown as a word behind the number.
 UNITS: Final = frozenset(
     (
-        *("none", "string", "short", "percent", "percentunit", "bool", "bool_yes_no", "bool_on_off", "ns", "µs", "ms"),
+        *(
+            "none",
+            "string",
+            "short",
+            "locale",
+            "percent",
+            "percentunit",
+            "bool",
+            "bool_yes_no",
+            "bool_on_off",
+            "ns",
+            "µs",
+            "ms",
+        ),
         *("s", "m", "h", "d", "dtdurationms", "dtdurations", "dthms", "clocks", "timeticks", "dateTimeFromNow"),
         *("dateTimeAsIso", "dateTimeAsIsoNoDateIfToday", "dateTimeAsLocal", "bytes", "decbytes", "bits", "decbits"),
         *("binBps", "Bps", "binbps", "bps", "pps", "cps", "ops", "reqps", "rps", "wps", "iops", "eps", "mps"),
