@@ -305,7 +305,7 @@ VOLUME: Final = (
     Case(
         id="drop: none where it was as quiet on this weekday a week ago",
         alert="AgentDrop",
-        series={OK: f"0+1x48 53+5x{WEEK - 49} {5 * WEEK + 1}+1x40", LAST_EVENT: WEEK_CLOCK},
+        series={OK: f"0+1x48 53+5x{WEEK - 49} {5 * WEEK - 191}+1x40", LAST_EVENT: WEEK_CLOCK},
         silent=("169h", "170h"),
         every="5m",
         evaluated="1h",
@@ -403,7 +403,7 @@ SILENCE: Final = (
     Case(
         id="silent: not on a weekday on which it was silent a week ago",
         alert="AgentSilent",
-        series={OK: f"0x48 5+5x{WEEK - 49} {5 * WEEK}x40", LAST_EVENT: WEEK_CLOCK, ON_TIME: "0x2100"},
+        series={OK: f"0x48 5+5x{WEEK - 49} {5 * (WEEK - 48)}x40", LAST_EVENT: WEEK_CLOCK, ON_TIME: "0x2100"},
         silent=("169h", "170h"),
         every="5m",
         evaluated="1h",
