@@ -68,7 +68,10 @@ LISTED: Final = 200
 CHOSEN_SPANS: Final = (
     f'resource.{s.SERVICE_INSTANCE_ID} =~ "${{instance:regex}}" && span.{s.GEN_AI_TOOL_NAME} =~ "${{tool:regex}}"'
 )
-SLOW_SPANS: Final = f"{{ {CHOSEN_SPANS} && duration > ${{slower}}s }}"
+# Calls that never ended are no slow ones: their duration is how long they were waited for.
+ENDED: Final = f'span.{s.OUTCOME} != "unfinished"'
+NEWEST_FIRST: Final = "with (most_recent=true)"
+SLOW_SPANS: Final = f"{{ {CHOSEN_SPANS} && {ENDED} && duration > ${{slower}}s }} {NEWEST_FIRST}"
 # Fields by their own names: so those of each trace's spans, which 9.4 would fold in below, are left out.
 RAW: Final = ["startTime", "traceName", "traceDuration", "traceID"]
 # 9.4 puts the service's name before the span's, newer ones do not.
@@ -77,7 +80,7 @@ TOOL_ALONE: Final = RegexMap(
         pattern=f"/^.*{s.METHOD_TOOLS_CALL} (.*)$/", result=ValueMappingResult(text="$1", index=0)
     )
 )
-FAILED_SPANS: Final = f"{{ {CHOSEN_SPANS} && status = error }}"
+FAILED_SPANS: Final = f"{{ {CHOSEN_SPANS} && status = error }} {NEWEST_FIRST}"
 
 
 def slower() -> QueryVariable:
