@@ -40,6 +40,8 @@ TAG: Final = "egoscope"
 SCHEMA_VERSION: Final = 37
 """Grafana 9.4's: it shows a newer one as it is, without its migrations; Grafana 13 migrates this one."""
 
+MOST_STARTS: Final = 20
+
 NOW: Final = "egoscope-now"
 HISTORY: Final = "egoscope-history"
 LOGS: Final = "egoscope-logs"
@@ -148,10 +150,13 @@ def _annotation(name: str, colour: str, expression: str, title: str, *, shown: b
 
 def marks() -> list[Builder[BuiltAnnotation]]:
     """Return what is marked on every graph: starts of the process, bursts of failures, alerts."""
-    starts = counted(of(c.PROCESS_STARTS, CHOSEN), "$__interval")
+    started = of(c.PROCESS_STARTS, CHOSEN)
+    starts = f"{counted(started, '$__interval')} > 0"
+    # Where there are many, their lines would hide what they are drawn on.
+    few = f"sum (increase({started}[$__range] anchored @ end())) <= {MOST_STARTS}"
     failures = counted(of(c.CALLS, CHOSEN, FAILED), "5m")
     return [
-        _annotation("Process starts", GOOD, f"{starts} > 0", "The agent's process started"),
+        _annotation("Process starts", GOOD, f"{starts} and on () ({few})", "The agent's process started"),
         _annotation("Failure bursts", WARNING, f"{failures} >= 5", "Five or more calls failed within five minutes"),
         _annotation("Alerts", ERROR, 'ALERTS{alertstate="firing"}', "{{alertname}}"),
     ]

@@ -179,7 +179,7 @@ def each_tool() -> table.Panel:
     slow = {"mode": "absolute", "steps": [{"color": "text", "value": None}, {"color": WARNING, "value": SLOW_S}]}
     erring = {"mode": "absolute", "steps": [{"color": "text", "value": None}, {"color": ERROR, "value": 0.2}]}
     overrides = [
-        set_by("byName", "Tool", links=[_calls_of("__value.text").build()], custom__minWidth=150),
+        set_by("byName", "Tool", links=[_calls_of("__value.text").build()], custom__minWidth=165),
         set_by("byName", "Errors", unit="percentunit", decimals=1, thresholds=erring, custom__displayMode="color-text"),
         set_by("byName", "Never ended", custom__minWidth=110),
         set_by(
@@ -213,8 +213,9 @@ def speed(y: int) -> list[Builder[Panel]]:
     buckets = counted(of(f"{c.OPERATION_DURATION.prometheus}_bucket", CHOSEN, SERVED_TOOL), "$__interval", by="le")
     # An exemplar is drawn in the bucket of its own `le`, and what is scraped says 1.0 where OTLP says 1.
     buckets = f'label_replace({buckets}, "le", "$1.0", "le", "([0-9]+)")'
-    # Asked for its exemplars only: below zero it has no series of its own.
-    traced = f"{of(f'{SPAN_DURATION}_bucket', SERVED_TOOL)} < 0"
+    # Asked for its exemplars only: below zero it has no series of its own. A call that never ended took no time.
+    ended = f'{label(s.ERROR_TYPE)}!="timeout"'
+    traced = f"{of(f'{SPAN_DURATION}_bucket', SERVED_TOOL, ended)} < 0"
     heatmap = (
         heat(
             "Durations of calls",
