@@ -85,6 +85,7 @@ def what_was_lost() -> list[Builder[Panel]]:
             .unit("locale")
             .decimals(0)
             .min(0)
+            .no_value("-")
             .thresholds(steps((None, GOOD), (1, ERROR))),
         ),
         at(
@@ -139,7 +140,8 @@ def how_long() -> list[Builder[Panel]]:
                     ),
                 )
                 .unit("bytes")
-                .min(0),
+                .min(0)
+                .no_value("nothing was heard from the sidecar"),
                 [
                     *by_name({"free": SERIES[0]}),
                     set_by(
@@ -212,6 +214,7 @@ def _ages(kept: dict[str, tuple[str, str]]) -> stat.Panel:
             ),
         )
         .text_mode(common.BigValueTextMode.VALUE_AND_NAME)
+        .no_value("not yet")
         .orientation(common.VizOrientation.HORIZONTAL)
         .text(common_builders.VizTextDisplayOptions().title_size(14).value_size(18))
         .thresholds(steps((None, QUIET)))

@@ -21,6 +21,7 @@ from dashgen.panels import (
     set_by,
     tile,
     transformed,
+    words,
 )
 from dashgen.queries import AGENTS_LINES, CHOSEN, LOKI, counted, label, logs, metric, of
 from egoscope.convert import catalogue as c
@@ -46,10 +47,10 @@ FOUND: Final = "|~ `(?i)${search:regex}`"
 TRACE_CHOSEN: Final = "trace_id=~`0*${trace:regex}.*`"
 TAIL: Final = f"{AGENTS_LINES} {FOUND} | {LOGGER_CHOSEN} | {TRACE_CHOSEN} | {SEVERITY} | {LEVEL_CHOSEN} | {LEVEL}"
 
-EMPTY: Final = (
-    "No such line in this time. Widen the time or the filters above; where nothing was ever read, "
-    "`egoscope doctor` tells why"
-)
+EMPTY: Final = """
+**Nothing above?** Widen the time or the filters. Where nothing was ever read, `egoscope doctor` tells why (with Docker:
+`docker compose exec sidecar egoscope doctor`), and `make demo` plays a log to look at.
+"""
 SHOWN: Final = {
     "Time": "Time",
     s.LEVEL: "Level",
@@ -132,7 +133,7 @@ def how_much() -> list[Builder[Panel]]:
                     "By level",
                     "How many lines were written when, by level. A bar is at least 15 seconds",
                     metric(f"{counted(LINES, '$__interval', by=s.LABEL_LEVEL)} > 0", legend=f"{{{{{s.LABEL_LEVEL}}}}}"),
-                ),
+                ).no_value("no lines"),
                 by_name(LEVELS),
             ),
         ),
@@ -160,7 +161,7 @@ def how_much() -> list[Builder[Panel]]:
 
 
 def what_was_said() -> list[Builder[Panel]]:
-    """Return the lines."""
+    """Return the lines, and what to do where there are none: the logs panel itself can't say it."""
     to_trace = link(
         "The trace of this call", frame.TRACES, variables=f"{frame.ONE_TRACE}${{__value.raw}}", keep=["instance"]
     )
@@ -175,7 +176,7 @@ def what_was_said() -> list[Builder[Panel]]:
                 "Every line as it comes, newest first. Private lines, and all that no rule allows, read REDACTED: the "
                 "words never left the agent's machine. Open a line for its attributes and the way to its trace",
                 logs(TAIL, limit=300),
-            ).no_value(EMPTY),
+            ),
         ),
         at(
             0,
@@ -189,7 +190,6 @@ def what_was_said() -> list[Builder[Panel]]:
                     logs(f'{TAIL} | trace_id!=""', limit=200),
                 )
                 .datasource(LOKI)
-                .no_value(EMPTY)
                 .with_transformation(transformed("extractFields", source="labels"))
                 .with_transformation(transformed("filterFieldsByName", include={"names": list(SHOWN)}))
                 .with_transformation(most_first("Time"))
@@ -209,6 +209,7 @@ def what_was_said() -> list[Builder[Panel]]:
                 ],
             ),
         ),
+        at(0, 33, 24, 2, words("", EMPTY)),
     ]
 
 

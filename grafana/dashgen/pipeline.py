@@ -35,6 +35,7 @@ FULL: Final = f"max({c.OUTBOX_BYTES.prometheus} / {c.OUTBOX_LIMIT.prometheus})"
 FREE: Final = c.DISK_FREE.prometheus
 FIRES: Final = 'alertstate="firing"'
 FIRING: Final = of("ALERTS", FIRES)
+NO_SIDECAR: Final = "nothing was heard from the sidecar; `egoscope doctor` tells why"
 GRAVITY: Final = {"critical": 3, "warning": 2}
 # The Collector counts by signal in three metrics each; its receiver refuses what no exporter could hand on.
 ITEMS: Final = {"traces": "spans", "metrics": "metric_points", "logs": "log_records"}
@@ -93,6 +94,7 @@ def at_a_glance() -> list[Builder[Panel]]:
         .unit("percentunit")
         .decimals(0)
         .mappings([up])
+        .no_value("-")
         .thresholds(steps((None, CRITICAL), (1, GOOD))),
         tile(
             "Disk left",
@@ -136,6 +138,7 @@ def on_the_way() -> list[Builder[Panel]]:
                 )
                 .unit("s")
                 .min(0)
+                .no_value(NO_SIDECAR)
                 .thresholds(steps((None, GOOD), (10, WARNING), (60, ERROR))),
                 by_name({"lag": SERIES[0]}),
             ),
@@ -146,7 +149,7 @@ def on_the_way() -> list[Builder[Panel]]:
             8,
             7,
             overriding(
-                bytes_waiting.unit("bytes").min(0),
+                bytes_waiting.unit("bytes").min(0).no_value(NO_SIDECAR),
                 [
                     *by_name({"not read yet": SERIES[3], "in the outbox": SERIES[0]}),
                     set_by(
@@ -188,7 +191,8 @@ def on_the_way() -> list[Builder[Panel]]:
                     metric(f"{counted(of(c.LOG_LINES), '1m')} / 60", legend="lines"),
                 )
                 .unit("short")
-                .min(0),
+                .min(0)
+                .no_value("no lines"),
                 by_name({"lines": SERIES[0]}),
             ),
         ),
@@ -225,6 +229,7 @@ def on_the_way() -> list[Builder[Panel]]:
                 "Whether each server answered when Prometheus asked it, every ten seconds",
                 metric("min by (job) (up)", legend="{{job}}"),
             )
+            .no_value("Prometheus asked no server in this time")
             .unit("none")
             .mappings(
                 [
