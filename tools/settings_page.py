@@ -1,10 +1,10 @@
-"""Write the tables of all settings into docs/configuration.md, from where they are read.
+"""Write the tables of all settings into docs/configuration.md and that of all metrics into docs/api.md.
 
     python tools/settings_page.py [--check]
 
-The sidecar's come from its class, docker compose's from .env.example (which tests/stack/test_compose_file.py compares
-with the compose files). A table stands between two marks; the rest of the page is written by hand. `--check` writes
-nothing and fails where a table is not what this makes.
+The sidecar's settings come from their class, docker compose's from .env.example (which tests/stack/test_compose_file.py
+compares with the compose files), metrics from the catalogue. A table stands between two marks; the rest of a page is
+written by hand. `--check` writes nothing and fails where a table is not what this makes.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any, Final
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
-PAGE: Final = REPOSITORY / "docs" / "configuration.md"
+CONFIGURATION: Final = REPOSITORY / "docs" / "configuration.md"
+API: Final = REPOSITORY / "docs" / "api.md"
 EXAMPLE: Final = REPOSITORY / ".env.example"
 END: Final = "<!-- end of {} -->"
 BEGIN: Final = "<!-- {}: made by tools/settings_page.py -->"
 
+_METRICS_HEAD: Final = ("| Metric | Labels | What it is |", "| --- | --- | --- |")
 _COMPOSE_HEAD: Final = ("| Setting | Default | What it is |", "| --- | --- | --- |")
 _NO_DEFAULT: Final = ("EGO_MCP_LOG_DIR", "COMPOSE_FILE")  # the example shows what it could be
 _SECTION: Final = re.compile(r"# -+ (.+?) -+")
@@ -61,6 +63,18 @@ def compose_table() -> str:
     return "\n".join([*_COMPOSE_HEAD, *rows])
 
 
+def metrics_table() -> str:
+    """Return all metrics by their names in Prometheus; a histogram's is the beginning of three."""
+    from egoscope.convert.catalogue import METRICS, Kind  # noqa: PLC0415 (as above)
+
+    rows: list[str] = []
+    for metric in METRICS:
+        name = f"{metric.prometheus}_bucket" if metric.kind is Kind.HISTOGRAM else metric.prometheus
+        labels = ", ".join("`" + re.sub(r"\W", "_", label) + "`" for label in metric.attributes)
+        rows.append(f"| `{name}` | {labels} | {metric.description} |")
+    return "\n".join([*_METRICS_HEAD, *rows]).replace("|  |", "| |")
+
+
 def _row(name: str, spec: dict[str, Any]) -> str:
     option = name if name.startswith("EGO_MCP_") else f"EGOSCOPE_{name.upper()}"
     cells = (f"`{option}`", _default(spec.get("default")), _allowed(spec), spec["description"])
@@ -95,21 +109,27 @@ def _allowed(spec: dict[str, Any]) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the page, or with `--check` only compare; return the exit status."""
-    page = fresh = PAGE.read_text(encoding="utf-8")
-    for name, rows in (("settings", table()), ("compose settings", compose_table())):
-        before, begin, rest = fresh.partition(BEGIN.format(name))
-        _, end, after = rest.partition(END.format(name))
-        if not begin or not end:
-            print(f"{PAGE.name}: the marks of the table of {name} are missing", file=sys.stderr)
-            return 1
-        fresh = f"{before}{begin}\n{rows}\n{end}{after}"
-    if "--check" in arguments:
-        if fresh != page:
-            print(f"docs/{PAGE.name} is not what the settings say: run python tools/settings_page.py", file=sys.stderr)
-        return int(fresh != page)
-    PAGE.write_text(fresh, encoding="utf-8")
-    return 0
+    """Write the pages, or with `--check` only compare; return the exit status."""
+    pages = {
+        CONFIGURATION: (("settings", table), ("compose settings", compose_table)),
+        API: (("metrics", metrics_table),),
+    }
+    status = 0
+    for file, tables in pages.items():
+        page = fresh = file.read_text(encoding="utf-8")
+        for name, rows in tables:
+            before, begin, rest = fresh.partition(BEGIN.format(name))
+            _, end, after = rest.partition(END.format(name))
+            if not begin or not end:
+                print(f"{file.name}: the marks of the table of {name} are missing", file=sys.stderr)
+                return 1
+            fresh = f"{before}{begin}\n{rows()}\n{end}{after}"
+        if "--check" not in arguments:
+            file.write_text(fresh, encoding="utf-8")
+        elif fresh != page:
+            print(f"docs/{file.name} is not what this makes: run python tools/settings_page.py", file=sys.stderr)
+            status = 1
+    return status
 
 
 if __name__ == "__main__":
