@@ -62,6 +62,7 @@ SLOW_S: Final = 5
 TOO_SLOW_S: Final = 15
 BLUE: Final = ((None, SERIES[0]),)
 QUANTILES: Final = {"p50": SERIES[0], "p95": SERIES[1], "p99": SERIES[6]}
+EMPTY: Final = "No calls in this time: choose a longer one. Whether the log is read at all, Pipeline tells."
 RATHER_NONE: Final = ((None, GOOD), (1, WARNING))
 
 
@@ -191,14 +192,24 @@ def each_tool() -> table.Panel:
             max=1,
             thresholds={"mode": "absolute", "steps": [{"color": SERIES[0], "value": None}]},
             custom__displayMode="basic",
-            custom__minWidth=130,
+            custom__minWidth=115,
         ),
-        set_by("byRegexp", "/^p[0-9]+$/", unit="s", decimals=1, thresholds=slow, custom__displayMode="color-text"),
+        set_by(
+            "byRegexp",
+            "/^p[0-9]+$/",
+            custom__minWidth=85,
+            noValue="-",
+            unit="s",
+            decimals=1,
+            thresholds=slow,
+            custom__displayMode="color-text",
+        ),
     ]
     return overriding(
         panel.unit("none")
         .decimals(0)
         .min_width(60)
+        .no_value(EMPTY)
         .with_transformation(transformed("merge"))
         .with_transformation(
             transformed("organize", excludeByName={"Time": True}, indexByName=places, renameByName=names)

@@ -24,6 +24,7 @@ EMOTION: Final = "emotion_primary"
 PHASE: Final = "time_phase"
 ABSENCE: Final = "absence_band"
 BANDS: Final = {"usual": SERIES[0], "quiet": CALM, "long": WARNING, "unknown": QUIET}
+EMPTY: Final = "Nothing was told in this time: choose a longer one"
 REMEMBERED: Final = "1d"
 """How long what was told of a person is taken to hold."""
 DESIRES: Final[dict[str, str]] = dict(
@@ -53,7 +54,7 @@ def feeling(y: int) -> list[Builder[Panel]]:
         metric(felt(c.VALENCE), legend="valence", ref="B"),
         metric(felt(c.AROUSAL), legend="arousal", ref="C"),
     )
-    moods.unit("none").decimals(2).min(-1).max(1).fill_opacity(0).max_data_points(600)
+    moods.unit("none").decimals(2).no_value(EMPTY).min(-1).max(1).fill_opacity(0).max_data_points(600)
     coloured = by_name({"intensity": SERIES[3], "valence": SERIES[2], "arousal": SERIES[1]})
     plane = Plane(
         "Valence and arousal",
@@ -103,6 +104,8 @@ def desires(y: int) -> list[Builder[Panel]]:
             9,
             overriding(panel, by_name(DESIRES))
             .unit("percentunit")
+            .decimals(1)
+            .no_value(EMPTY)
             .min(0)
             .max(1)
             .fill_opacity(0)

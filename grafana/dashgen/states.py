@@ -119,7 +119,11 @@ def whole_range() -> list[QueryVariable]:
 
 def timeline(title: str, text: str, parameter: str, *, order: Sequence[str] = ()) -> statetimeline.Panel:
     """Return a lane for each value of a string parameter. `order`: of the lanes, else by name."""
-    return lanes(title, text, metric(_numbered(state(parameter), order), legend=NAME)).max_data_points(600)
+    return (
+        lanes(title, text, metric(_numbered(state(parameter), order), legend=NAME))
+        .max_data_points(600)
+        .no_value("nothing told")
+    )
 
 
 def durations(title: str, text: str, parameter: str) -> bargauge.Panel:
