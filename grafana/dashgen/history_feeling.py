@@ -137,7 +137,7 @@ def people(y: int) -> list[Builder[Panel]]:
         at(12, y, 12, 8, _slow(met).unit("short").legend(beside)),
         at(0, y + 8, 10, 8, each_person()),
         at(10, y + 8, 14, 4, overriding(bands, by_name(BANDS))),
-        at(10, y + 12, 14, 4, hours),
+        at(10, y + 12, 14, 4, hours.hide_legend()),
     ]
 
 
@@ -177,8 +177,9 @@ def each_person() -> table.Panel:
         .sort_by([common_builders.TableSortByFieldState().display_name("Interactions").desc(True)])
         .thresholds(steps((None, SERIES[0]))),
         [
-            set_by("byName", "Person", custom__minWidth=170),
+            set_by("byName", "Person", custom__minWidth=175),
+            set_by("byName", "Interactions", custom__minWidth=100),
             set_by("byName", "Trust", unit="percentunit", min=0, max=1, custom__displayMode="color-text"),
-            set_by("byName", "Shared episodes", custom__minWidth=120),
+            set_by("byName", "Shared episodes", custom__minWidth=130),
         ],
     )

@@ -204,7 +204,12 @@ def pie(title: str, text: str, *queries: Builder[Dataquery]) -> piechart.Panel:
 def heat(title: str, text: str, *queries: Builder[Dataquery], scheme: str = "Viridis") -> heatmap_builders.Panel:
     """Return buckets over time, coloured by how much is in each; the buckets come ready from the query."""
     colours = (
-        heatmap_builders.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme(scheme).steps(64).exponent(0.5)
+        heatmap_builders.HeatmapColorOptions()
+        .mode(HeatmapColorMode.SCHEME)
+        .scheme(scheme)
+        .steps(64)
+        .exponent(0.5)
+        .min(0)
     )
     return (
         heatmap_builders.Panel()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from grafana_foundation_sdk.builders import common as common_builders
 from grafana_foundation_sdk.builders import heatmap as heatmap_builders
 from grafana_foundation_sdk.builders.dashboard import QueryVariable
 from grafana_foundation_sdk.models.dashboard import VariableHide, VariableRefresh
@@ -135,6 +136,7 @@ def durations(title: str, text: str, parameter: str) -> bargauge.Panel:
         .unit("s")
         .decimals(1)
         .min(0)
+        .text(common_builders.VizTextDisplayOptions().title_size(13).value_size(13))
         .no_value("nothing told")
     )
 
