@@ -29,8 +29,8 @@ HELD: Final = "1h"
 NAME: Final = f"{{{{{s.VALUE}}}}}"
 
 SAMPLES: Final = 3000
-"""In how many places a range is looked at to tell how long something lasted: one a minute up to two days."""
-LOOK_EVERY: Final = "1m"
+"""In how many places a range is looked at to tell how long something lasted: every 15 s up to half a day."""
+LOOK_EVERY_S: Final = 15
 
 HOUR: Final = "hour"
 CELL: Final = "10m"
@@ -109,10 +109,13 @@ def _hidden(name: str, text: str, expression: str) -> QueryVariable:
 
 def whole_range() -> list[QueryVariable]:
     """Return the dashboard's range as variables, for panels whose own range is a day: nothing else tells them."""
+    every = LOOK_EVERY_S
     return [
         _hidden("span", "Seconds that the chosen time is long", "vector($__range_s)"),
         _hidden(
-            "look", "Seconds between two looks at it", f"clamp_min(ceil(vector($__range_s) / {60 * SAMPLES}) * 60, 60)"
+            "look",
+            "Seconds between two looks at it",
+            f"clamp_min(ceil(vector($__range_s) / {every * SAMPLES}) * {every}, {every})",
         ),
         _hidden("until", "When it ends", "ceil(vector(time()) / 60) * 60"),
     ]
@@ -131,7 +134,7 @@ def durations(title: str, text: str, parameter: str) -> bargauge.Panel:
     """Return a bar for each value of a string parameter: how long it had it."""
     return (
         meters(title, text, metric(f"sort_desc({seconds_in(parameter)})", legend=NAME, instant=True))
-        .interval(LOOK_EVERY)
+        .interval(f"{LOOK_EVERY_S}s")
         .max_data_points(SAMPLES)
         .unit("s")
         .decimals(1)
