@@ -36,11 +36,13 @@ class ServerImage:
     """Where the official image of a server has its programs and its writable folders.
 
     `programs`: path in the image by the name `tools/stack.py` knows; the first is the entry point.
-    `folders`: owner, as user id, of each folder on which a volume is mounted.
+    `folders`: owner, as user id, of each folder on which a volume is mounted. `needed`: files of this machine without
+    which the program does not start; at the same place in the image, where there are any.
     """
 
     programs: Mapping[str, str]
     folders: Mapping[str, int]
+    needed: tuple[str, ...] = ()
 
 
 SERVER_IMAGES: Final[Mapping[str, ServerImage]] = {
@@ -49,7 +51,10 @@ SERVER_IMAGES: Final[Mapping[str, ServerImage]] = {
         programs={"prometheus": "/bin/prometheus", "promtool": "/bin/promtool"}, folders={"/prometheus": 65534}
     ),
     "alertmanager": ServerImage(
-        programs={"alertmanager": "/bin/alertmanager", "amtool": "/bin/amtool"}, folders={"/alertmanager": 65534}
+        programs={"alertmanager": "/bin/alertmanager", "amtool": "/bin/amtool"},
+        folders={"/alertmanager": 65534},
+        # Debian's has its templates beside it, not within.
+        needed=tuple(f"/usr/share/prometheus/alertmanager/{name}.tmpl" for name in ("default", "email")),
     ),
     "loki": ServerImage(programs={"loki": "/usr/bin/loki"}, folders={"/loki": 10001}),
     "tempo": ServerImage(programs={"tempo": "/tempo"}, folders={"/var/tempo": 10001}),
@@ -62,8 +67,8 @@ def server_image(engine: Engine, name: str, programs: Mapping[str, Path]) -> str
     `programs`: the file of each program that `SERVER_IMAGES[name]` names.
     """
     wanted = SERVER_IMAGES[name]
-    libraries = _libraries(programs.values())
-    tag = f"egoscope-test/{name}:{_key([repr(wanted).encode(), *map(_digest, [*programs.values(), *libraries])])}"
+    beside = [*_libraries(programs.values()), *(file for path in wanted.needed if (file := Path(path)).exists())]
+    tag = f"egoscope-test/{name}:{_key([repr(wanted).encode(), *map(_digest, [*programs.values(), *beside])])}"
 
     def write(archive: tarfile.TarFile) -> None:
         for folder, owner in wanted.folders.items():
@@ -71,7 +76,7 @@ def server_image(engine: Engine, name: str, programs: Mapping[str, Path]) -> str
             entry.type, entry.mode, entry.uid, entry.gid = tarfile.DIRTYPE, 0o755, owner, owner
             archive.addfile(entry)
         files = {path: programs[program] for program, path in wanted.programs.items()}
-        for path, file in {**files, **{str(library): library for library in libraries}}.items():
+        for path, file in {**files, **{str(file): file for file in beside}}.items():
             entry = archive.gettarinfo(file.resolve(), path.strip("/"))
             entry.mode, entry.uid, entry.gid, entry.uname, entry.gname = 0o755, 0, 0, "", ""
             with file.open("rb") as content:
