@@ -139,7 +139,7 @@ def durations(title: str, text: str, parameter: str) -> bargauge.Panel:
         .unit("s")
         .decimals(1)
         .min(0)
-        .text(common_builders.VizTextDisplayOptions().title_size(13).value_size(13))
+        .text(common_builders.VizTextDisplayOptions().title_size(11).value_size(11))
         .no_value("nothing told")
     )
 
