@@ -133,12 +133,13 @@ def trace() -> TextBoxVariable:
     return TextBoxVariable("trace").label("Trace").description("Id of one call; links fill it in").default_value("")
 
 
-def _annotation(name: str, colour: str, expression: str, title: str, *, shown: bool = True) -> AnnotationQuery:
+def _annotation(name: str, colour: str, expression: str, title: str) -> AnnotationQuery:
     return (
         AnnotationQuery()
         .name(name)
         .datasource(PROMETHEUS)
-        .enable(shown)
+        .enable(True)
+        .hide(True)  # their switches would push the links to a second line, 1280 pixels being wide
         .icon_color(colour)
         .expr(expression)
         .step("15s")

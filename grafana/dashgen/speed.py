@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from grafana_foundation_sdk.models import common
 
 from dashgen import frame
-from dashgen.colours import ERROR, GOOD, SERIES, WARNING, steps
+from dashgen.colours import ERROR, GOOD, SERIES, TOOLS, WARNING, by_name, steps
 from dashgen.panels import at, bars, columns, lines, link, most_first, overriding, rows, set_by, tile, transformed
 from dashgen.queries import (
     CHOSEN,
@@ -99,32 +99,38 @@ def how_fast() -> list[Builder[Panel]]:
             0,
             10,
             6,
-            lines(
-                "The slowest tools",
-                "p95 of five minutes each, of the five tools that were slowest in the chosen time: 19 of 20 calls took "
-                "less. The table below has all tools",
-                metric(
-                    f"{quantile(0.95, '5m', SERVED_TOOL, by=BY_TOOL)} and on ({BY_TOOL}) topk(5, {slowest} > 0)",
-                    legend=f"{{{{{BY_TOOL}}}}}",
-                ),
-            )
-            .unit("s")
-            .min(0)
-            .max_data_points(200)
-            .show_points(common.VisibilityMode.AUTO)
-            .no_value("no calls"),
+            overriding(
+                lines(
+                    "The slowest tools",
+                    "p95 of five minutes each, of the five tools that were slowest in the chosen time: 19 of 20 calls "
+                    "took less. The table below has all tools",
+                    metric(
+                        f"{quantile(0.95, '5m', SERVED_TOOL, by=BY_TOOL)} and on ({BY_TOOL}) topk(5, {slowest} > 0)",
+                        legend=f"{{{{{BY_TOOL}}}}}",
+                    ),
+                )
+                .unit("s")
+                .min(0)
+                .max_data_points(200)
+                .show_points(common.VisibilityMode.AUTO)
+                .no_value("no calls"),
+                by_name(TOOLS),
+            ),
         ),
         at(
             16,
             0,
             8,
             6,
-            bars(
-                "Failed calls by tool",
-                "Calls that failed or never ended, when. A bar is at least 15 seconds",
-                metric(f"{counted(FAILURES, '$__interval', by=s.TOOL)} > 0", legend=f"{{{{{s.TOOL}}}}}"),
-                points=60,
-            ).no_value("none failed"),
+            overriding(
+                bars(
+                    "Failed calls by tool",
+                    "Calls that failed or never ended, when. A bar is at least 15 seconds",
+                    metric(f"{counted(FAILURES, '$__interval', by=s.TOOL)} > 0", legend=f"{{{{{s.TOOL}}}}}"),
+                    points=60,
+                ).no_value("none failed"),
+                by_name(TOOLS),
+            ),
         ),
     ]
 
