@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.browser.page import DashboardPage, browser_on, page_on
+from tests.browser.page import STILL, DashboardPage, browser_on, page_on
 from tests.stack.filled import filled
 from tests.stack.grafana import ADMIN, PASSWORD, Grafana, api
 from tests.stack.panels import dashboards
@@ -79,7 +79,8 @@ def shot(options: argparse.Namespace) -> int:
     (wanted,) = (one for one in dashboards() if options.dashboard in {one.uid, one.name})
     variables = dict(pair.split("=", 1) for pair in options.var)
     with browser_on(url) as context, page_on(context, url, version, width=width, height=height) as page:
-        page.open(wanted.uid, since=options.since, until=options.until, **variables)
+        refresh = "" if options.fold else STILL
+        page.open(wanted.uid, since=options.since, until=options.until, refresh=refresh, **variables)
         wrong = _picture(page, {panel.id: panel.title for panel in wanted.unfolded}, options)
     print("\n".join(wrong) or "no panel complains")
     return 0
@@ -87,7 +88,7 @@ def shot(options: argparse.Namespace) -> int:
 
 def _picture(page: DashboardPage, panels: dict[int, str], options: argparse.Namespace) -> list[str]:
     if options.fold:
-        page.settle()
+        page.wait_for_answers()
         print(page.shoot(Path(options.out)))
         return page.failed
     page.show_all(panels)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import BrowserContext, Page, Response
 
-SETTLED_S: Final = 60.0
+SETTLED_S: Final = 90.0
 """How long a dashboard may take until no panel is loading any more; the machine may have other work to do."""
 GROW_STEPS: Final = 6
 
@@ -40,7 +40,6 @@ class Selectors:
     loading: str
     error: str
     """The badge in a panel's corner that says that a query failed."""
-    log_row: str
 
 
 SELECTORS: Final = {
@@ -49,14 +48,12 @@ SELECTORS: Final = {
         grid=".react-grid-layout",
         loading=".panel-loading",
         error='.panel-info-corner--error, [aria-label="Panel header error"], .panel-info-notice',
-        log_row="[class*=logs-row]",
     ),
     13: Selectors(
         panel='[data-viz-panel-key="panel-{id}"]',
         grid=".react-grid-layout, [data-testid='data-testid dashboard-row-wrapper'], main",
         loading='[aria-label="Panel loading bar"]',
         error='[data-testid="data-testid Panel status error"], [data-testid="data-testid Panel status warning"]',
-        log_row="[class*=logs-row], .log-line-body",
     ),
 }
 # What Grafana writes where a panel has nothing to show, in the words of 9.4 and of 13.
@@ -65,14 +62,23 @@ NOTHING: Final = re.compile(
     r"|Missing plugin|too many (data )?points|outside time range",
     re.IGNORECASE,
 )
-# Counts what the page has asked and not yet been answered; `quiet` is when the last answer came.
+STILL: Final = "1d"
+"""A refresh so slow that the page can be looked at in peace."""
+# Counts what the page has asked. `open`: not yet answered. `quiet`: when the last answer came. `rounds`: how often
+# nothing was open any more after answers to queries.
 COUNT_QUESTIONS: Final = """
 (() => {
   const real = window.fetch;
-  const asked = (window.egoscopeAsked = { open: 0, quiet: Date.now() });
+  const asked = (window.egoscopeAsked = { open: 0, quiet: Date.now(), answers: 0, rounds: 0 });
   window.fetch = (...all) => {
     asked.open += 1;
-    return real(...all).finally(() => { asked.open -= 1; asked.quiet = Date.now(); });
+    const query = String(all[0].url || all[0]).includes('/api/ds/query');
+    return real(...all).finally(() => {
+      asked.open -= 1;
+      asked.quiet = Date.now();
+      asked.answers += query ? 1 : 0;
+      if (asked.open === 0 && asked.answers > 0) { asked.rounds += 1; asked.answers = 0; }
+    });
   };
 })()
 """
@@ -80,6 +86,12 @@ QUIET: Final = """
 ([grid, loading]) => document.readyState === 'complete' && document.querySelector(grid)
   && !document.querySelector(loading) && !document.querySelector('[class*=preloader]')
   && window.egoscopeAsked.open === 0 && Date.now() - window.egoscopeAsked.quiet > 400
+"""
+# As much as can be waited for where a page asks again and again.
+ANSWERED: Final = """
+([grid, loading]) => document.readyState === 'complete' && document.querySelector(grid)
+  && (window.egoscopeAsked.rounds > 2
+      || (window.egoscopeAsked.open === 0 && Date.now() - window.egoscopeAsked.quiet > 800))
 """
 CHROMIUM_ARGUMENTS: Final = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--hide-scrollbars")
 
@@ -158,6 +170,10 @@ class DashboardPage:
         """Return when panels are there, none is loading and no question to Grafana has been open for a moment."""
         self.page.wait_for_function(QUIET, arg=[self._at.grid, self._at.loading], timeout=SETTLED_S * 1000)
 
+    def wait_for_answers(self) -> None:
+        """Return when panels have been answered, though they may be asking again."""
+        self.page.wait_for_function(ANSWERED, arg=[self._at.grid, self._at.loading], timeout=SETTLED_S * 1000)
+
     def text_of(self, panel: int) -> str:
         """Return what a panel says."""
         return self.page.locator(self._at.panel.format(id=panel)).inner_text()
@@ -165,6 +181,12 @@ class DashboardPage:
     def value_of(self, panel: int, title: str) -> str:
         """Return what a tile says without its title."""
         return self.text_of(panel).replace(title, "", 1).strip()
+
+    def wait_for_text(self, panel: int, text: str, *, times: int, within_s: float) -> None:
+        """Return when a panel says this so many times."""
+        counted = "([panel, text, times]) => document.querySelector(panel).innerText.split(text).length > times"
+        argument = [self._at.panel.format(id=panel), text, times]
+        self.page.wait_for_function(counted, arg=argument, timeout=within_s * 1000, polling=50)
 
     def complaints(self, panels: Mapping[int, str]) -> list[str]:
         """Return, in words, what is wrong: error badges and panels that have nothing to show."""
@@ -176,10 +198,6 @@ class DashboardPage:
             if found := NOTHING.search(box.inner_text()):
                 wrong.append(f"{title or number}: {found.group(0)}")
         return wrong
-
-    def log_rows(self) -> list[str]:
-        """Return the log lines that are on the page."""
-        return self.page.locator(self._at.log_row).all_inner_texts()
 
     def shoot(self, path: Path) -> Path:
         """Write a picture of the window as it is."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
+import statistics
 import time
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.browser.page import page_on
+from tests.browser.page import STILL, page_on
 from tests.stack.panels import dashboards
-from tests.stack.processes import wait_for
 from tests.stack.sidecar import append, now_line
 
 if TYPE_CHECKING:
@@ -84,13 +84,20 @@ def test_every_panel_shows_something(shown: Shown, sized: DashboardPage, dashboa
     size = sized.page.viewport_size
     assert size
     sized.open(dashboard.uid)
-    sized.settle()
+    sized.wait_for_answers()
     name = f"{dashboard.name}-{size['width']}x{size['height']}"
     sized.shoot(pictures / f"{name}.png")
+    sized.open(dashboard.uid, refresh=STILL)
     sized.show_all(titles(dashboard))
     sized.shoot(pictures / f"{name}-whole.png")
     assert sized.complaints(titles(dashboard)) == []
     assert sized.failed == []
+
+
+# What tiles ask, with whatever the variables at the top leave of it.
+CALLS: Final = r"^sum ?\(increase\(ego_calls_total\{(?![^}]*outcome)[^}]*\}\[\$__range\]"
+FAILED: Final = r'^sum ?\(increase\(ego_calls_total\{[^}]*outcome="error"[^}]*\}\[\$__range\]'
+UNFINISHED: Final = r'^sum ?\(increase\(ego_calls_total\{[^}]*outcome="unfinished"[^}]*\}\[\$__range\]'
 
 
 def _number(text: str) -> float:
@@ -118,38 +125,42 @@ def test_tiles_tell_the_truth(shown: Shown, page: DashboardPage, hours: float) -
     until = time.time() // 60 * 60 - 60
     since = until - hours * 3600
     expected = shown.there.truth().calls(since, until)
-    page.open(history.uid, since=f"{since * 1000:.0f}", until=f"{until * 1000:.0f}")
+    page.open(history.uid, since=f"{since * 1000:.0f}", until=f"{until * 1000:.0f}", refresh=STILL)
     page.settle()
-    calls = tile(history, r'^sum ?\(increase\(ego_calls_total\{[^}]*outcome!="unfinished"[^}]*\}\[\$__range\]')
-    shown_calls = page.value_of(calls.id, calls.title)
-    assert _number(shown_calls) == expected.total(), shown_calls
+    every, failed, unfinished = (
+        _number(page.value_of(panel.id, panel.title))
+        for panel in (tile(history, CALLS), tile(history, FAILED), tile(history, UNFINISHED))
+    )
+    assert failed == sum(count for (_, outcome), count in expected.items() if outcome == "error")
+    # When a call that never ends is given up is the sidecar's rule, not the log's.
+    assert every - unfinished == expected.total()
+    assert expected.total() > 0
 
 
 def test_a_new_line_is_in_the_tail_within_seconds(shown: Shown, page: DashboardPage) -> None:
     """With the dashboard's own quickest refresh."""
     tail = named("logs")
     page.open(tail.uid, since="now-5m", refresh="1s")
-    page.settle()
-    (panel,) = [one for one in tail.panels if one.type == "logs"][:1]
-    # A sentence that no other line of the demo has: a tool that is rarely called, taking a time that is ours alone.
-    begun = time.monotonic()
-    append(shown.there.log, now_line("Cannot link: one or both memories not found", level="WARNING"))
-    wait_for(
-        lambda: "Cannot link: one or both memories not found" in page.text_of(panel.id),
-        within_s=20,
-        what="the line is on the page",
-    )
-    took = time.monotonic() - begun
-    print(f"\nwritten line to the Logs dashboard: {took:.2f} s")
-    assert took < TAIL_S
+    page.wait_for_answers()
+    panel = next(one for one in tail.panels if one.type == "logs")
+    sentence = "Cannot link: one or both memories not found"
+    took: list[float] = []
+    for _ in range(5):
+        there_already = page.text_of(panel.id).count(sentence)
+        begun = time.monotonic()
+        append(shown.there.log, now_line(sentence, level="WARNING"))
+        page.wait_for_text(panel.id, sentence, times=there_already + 1, within_s=30)
+        took.append(time.monotonic() - begun)
+    print(f"\nwritten line to the Logs dashboard, s: {sorted(round(one, 2) for one in took)}")
+    assert statistics.median(took) < TAIL_S
 
 
 def test_links_keep_time_and_variables(shown: Shown, page: DashboardPage) -> None:
     """From one dashboard to each other one: the same hours, and the same choice."""
     start = named("history")
     instance = next(iter(shown.there.sidecar.instances().values()))
-    page.open(start.uid, since="now-3h", instance=instance)
-    page.settle()
+    page.open(start.uid, since="now-3h", instance=instance, refresh=STILL)
+    page.wait_for_answers()
     for other in dashboards():
         if other.uid == start.uid:
             continue
