@@ -72,7 +72,7 @@ COUNT_QUESTIONS: Final = """
   const asked = (window.egoscopeAsked = { open: 0, quiet: Date.now(), answers: 0, rounds: 0 });
   window.fetch = (...all) => {
     asked.open += 1;
-    const query = String(all[0].url || all[0]).includes('/api/ds/query');
+    const query = String(all[0].url || all[0]).includes('api/ds/query');
     return real(...all).finally(() => {
       asked.open -= 1;
       asked.quiet = Date.now();

@@ -138,7 +138,7 @@ def test_tiles_tell_the_truth(shown: Shown, page: DashboardPage, hours: float) -
 
 
 def test_a_new_line_is_in_the_tail_within_seconds(shown: Shown, page: DashboardPage) -> None:
-    """With the dashboard's own quickest refresh."""
+    """With the refresh of a second that the dashboard has, opened by an address that names it, as a bookmark does."""
     tail = named("logs")
     page.open(tail.uid, since="now-5m", refresh="1s")
     page.wait_for_answers()

@@ -70,6 +70,8 @@ UNITS: Final = frozenset(
         *("cpm", "opm", "rpm", "wpm", "epm", "mpm", "currencyUSD", "currencyEUR", "currencyJPY"),
     )
 )
+# What is offered where a dashboard has no list of its own.
+GRAFANAS_REFRESHES: Final = ("5s", "10s", "30s", "1m", "5m", "15m", "30m", "1h", "2h", "1d")
 LEAST_WORDS: Final = 3
 
 
@@ -96,6 +98,8 @@ def refresh(dashboard: Dashboard) -> Iterator[str]:
         yield "no refresh"
     elif seconds(chosen) < least:
         yield f"refresh {chosen} is below min_refresh_interval"
+    elif chosen not in (listed(dashboard.json, "timepicker", "refresh_intervals") or GRAFANAS_REFRESHES):
+        yield f"refresh {chosen} is none of the offered ones: a page's address that names it is not kept to"
     if dashboard.json.get("editable") is not False:
         yield "can be edited, though provisioning would lose it"
     if not str(part(dashboard.json, "time", "from")).startswith("now-"):

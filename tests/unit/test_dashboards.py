@@ -141,6 +141,7 @@ BREAKAGES: Final = (
     pytest.param(rules.identity, changed("description", to=""), id="a dashboard without a description"),
     pytest.param(rules.refresh, changed("refresh", to=None), id="no refresh"),
     pytest.param(rules.refresh, changed("refresh", to="500ms"), id="a refresh below the least"),
+    pytest.param(rules.refresh, changed("refresh", to="1s"), id="a refresh that is not offered"),
     pytest.param(rules.refresh, changed("editable", to=True), id="can be edited"),
     pytest.param(rules.refresh, changed("time", "from", to="2026-11-01"), id="a range that stands still"),
     pytest.param(rules.navigation, changed("links", 0, "keepTime", to=False), id="links lose the time range"),
