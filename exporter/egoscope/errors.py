@@ -19,3 +19,11 @@ class StateError(EgoscopeError):
 
 class DeliveryError(EgoscopeError):
     """A request could not be made or sent for a reason that a retry will not cure."""
+
+
+class RecordError(EgoscopeError):
+    """A record is unusable; the text says which kind of thing is wrong with it, never what it holds."""
+
+
+class NotConnectedError(EgoscopeError):
+    """Something was recorded before `connect` or after `close`."""

@@ -41,6 +41,18 @@ UNPARSABLE: Final = "egoscope.unparsable"
 MESSAGE: Final = "ego.message"
 LEVEL: Final = "level"
 
+# Attributes of spans recorded in code: tracerdb, instrument
+GEN_AI_AGENT_NAME: Final = "gen_ai.agent.name"
+CODE_FUNCTION_NAME: Final = "code.function.name"
+RECORDED_TRACE_ID: Final = "egoscope.recorded.trace_id"
+RECORDED_SPAN_ID: Final = "egoscope.recorded.span_id"
+UNFINISHED: Final = "egoscope.unfinished"
+CONTENT_ARGUMENTS: Final = "egoscope.content.arguments"
+CONTENT_RESULT: Final = "egoscope.content.result"
+TAG_PREFIX: Final = "agent.tag."
+METRIC_PREFIX: Final = "agent.metric."
+FLOW_PREFIX: Final = "agent.flow."
+
 # Attributes of metric points (labels in Prometheus)
 TOOL: Final = "tool"
 LABEL_OUTCOME: Final = "outcome"
@@ -59,6 +71,7 @@ SIGNAL: Final = "signal"
 # Values
 METHOD_TOOLS_CALL: Final = "tools/call"
 OPERATION_EXECUTE_TOOL: Final = "execute_tool"
+OPERATION_INVOKE_AGENT: Final = "invoke_agent"
 OTHER: Final = "_OTHER"
 REDACTED: Final = "REDACTED"
 

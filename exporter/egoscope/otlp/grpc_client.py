@@ -89,7 +89,7 @@ class GrpcExporter:
         try:
             response = self._calls[signal](request, timeout=self._timeout_s, metadata=metadata)
         except grpc.RpcError as error:
-            return _outcome_of(cast("grpc.Call", error))
+            return outcome_of(cast("grpc.Call", error))
         rejected = getattr(response.partial_success, _SERVICES[signal][2])
         return Rejected(rejected) if rejected else Accepted()
 
@@ -103,7 +103,8 @@ class GrpcExporter:
         return (("authorization", f"Bearer {self._token_file.read_text().strip()}"),)
 
 
-def _outcome_of(error: grpc.Call) -> Outcome:
+def outcome_of(error: grpc.Call) -> Refused | Unavailable:
+    """Tell what a failed call means: permanent by the OTLP specification, or to be tried again."""
     code = error.code()
     if code in _PERMANENT:
         return Refused(code.name)
