@@ -81,14 +81,10 @@ SERVER_METRICS: Final[Mapping[str, frozenset[str]]] = {
     "loki_distributor_bytes_received_total": ALWAYS | {"tenant"},
     "loki_ingester_memory_streams": ALWAYS | {"tenant"},
     "loki_boltdb_shipper_apply_retention_last_successful_run_timestamp_seconds": ALWAYS,
-    # Alertmanager.
-    "alertmanager_notifications_total": ALWAYS | {"integration"},
-    "alertmanager_notifications_failed_total": ALWAYS | {"integration", "reason"},
     # Tempo.
     "tempodb_retention_deleted_total": ALWAYS,
     "tempo_discarded_spans_total": ALWAYS | {"reason", "tenant"},
     "tempo_distributor_spans_received_total": ALWAYS | {"tenant"},
-    "tempodb_retention_deleted_total": ALWAYS,
     "tempo_distributor_bytes_received_total": ALWAYS | {"tenant"},
 }
 # Labels that Loki gives every entry that comes by OTLP, beside our attributes.
