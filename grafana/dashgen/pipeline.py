@@ -11,6 +11,7 @@ from dashgen.colours import (
     CRITICAL,
     ERROR,
     GOOD,
+    QUIET,
     SENDS,
     SERIES,
     SEVERITIES,
@@ -252,10 +253,15 @@ def alerts() -> list[Builder[Panel]]:
     weighed = [f"{weight} * {of('ALERTS', FIRES, severe[name])}" for name, weight in GRAVITY.items()]
     gravity = ValueMap(
         options={
-            str(weight): ValueMappingResult(text=name, color=SEVERITIES[name], index=weight)
-            for name, weight in {"info": 1, **GRAVITY}.items()
+            "0": ValueMappingResult(text="none", color=QUIET, index=0),
+            **{
+                str(weight): ValueMappingResult(text=name, color=SEVERITIES[name], index=weight)
+                for name, weight in {"info": 1, **GRAVITY}.items()
+            },
         }
     )
+    # Grafana 9.4 draws lanes without series as "No data", whatever the panel has for such a case.
+    none = 'label_replace(0 * max(up), "alertname", "none", "", "")'
     firing = rows(
         "Firing now",
         "Alerts that fire now, the one that began last first; docs/runbooks.md says what to do about each",
@@ -297,8 +303,10 @@ def alerts() -> list[Builder[Panel]]:
             6,
             lanes(
                 "What fired when",
-                "A lane for each alert that fired in the chosen time",
-                metric(f"max by (alertname) ({' or '.join(weighed)} or {FIRING})", legend="{{alertname}}"),
+                "A lane for each alert that fired in the chosen time, and one for the time in which none did",
+                metric(
+                    f"max by (alertname) ({' or '.join(weighed)} or {FIRING}) or on () {none}", legend="{{alertname}}"
+                ),
             )
             .unit("none")
             .no_value("no alert fired")
