@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bench import counts, footprint, freshness, log, report, rows, throughput
+from bench import counts, footprint, freshness, log, report, rows, throughput, tracerdb
 from bench.programs import Sidecar
 from tests.stack.processes import wait_for
 
@@ -115,6 +115,14 @@ class Bench:
         found = footprint.measure_idle(self._directory("idle"), self._template, seconds=self._sizes.idle_s)
         self.rows.append(rows.of_idle(found))
 
+    def tracerdb(self) -> None:
+        """Spans recorded in code; the table on the page of TracerDB is written anew."""
+        found = tracerdb.measure(self._directory("tracerdb"), self._sizes.turns)
+        self.rows += tracerdb.rows_of(found)
+        note = f"{tracerdb.SPANS:,} spans a turn, {self._sizes.turns} turns, {report.machine()}."
+        tracerdb.write_page(found, [note])
+        self.notes.append(f"Recording spans: {note}")
+
     def _directory(self, name: str) -> Path:
         directory = self._scratch / name
         directory.mkdir()
@@ -152,6 +160,7 @@ PARTS: Final[dict[str, Callable[[Bench], None]]] = {
     "backlog": Bench.backlog,
     "memory": Bench.memory,
     "idle": Bench.idle,
+    "tracerdb": Bench.tracerdb,
 }
 
 

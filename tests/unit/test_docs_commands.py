@@ -26,7 +26,10 @@ RUN_HERE: Final = (
     "docs/operations.md: Backup",
     "docs/privacy.md: Privacy: what leaves, and what never does",
 )
-RUN_ELSEWHERE: Final = {"docs/api.md": "tests/stack/test_api_page.py"}
+RUN_ELSEWHERE: Final = {
+    "docs/api.md": "tests/stack/test_api_page.py",
+    "docs/tracerdb.md": "tests/unit/test_tracerdb_page.py",
+}
 NOT_RUN: Final = {
     "docs/configuration.md: A trial alert": "needs a Docker engine; test_api_page.py lets amtool do the same",
     "README.md: Start": "starts everything on this machine; .ci/run begins with a clean clone",

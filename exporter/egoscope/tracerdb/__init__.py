@@ -12,12 +12,30 @@ from egoscope.tracerdb.base import EventData, SpanData, TracerDB
 from egoscope.tracerdb.sqlite import SQLiteTracerDB
 
 if TYPE_CHECKING:
+    from egoscope.tracerdb.flow_command import import_illumo
+    from egoscope.tracerdb.flow_trace import trace_flow
     from egoscope.tracerdb.illumo import OtelTracer, SQLiteTracer
     from egoscope.tracerdb.tempo import TempoTracerDB
 
-__all__ = ["EventData", "OtelTracer", "SQLiteTracer", "SQLiteTracerDB", "SpanData", "TempoTracerDB", "TracerDB"]
+__all__ = [
+    "EventData",
+    "OtelTracer",
+    "SQLiteTracer",
+    "SQLiteTracerDB",
+    "SpanData",
+    "TempoTracerDB",
+    "TracerDB",
+    "import_illumo",
+    "trace_flow",
+]
 
-_LATE = {"TempoTracerDB": "tempo", "OtelTracer": "illumo", "SQLiteTracer": "illumo"}
+_LATE = {
+    "TempoTracerDB": "tempo",
+    "OtelTracer": "illumo",
+    "SQLiteTracer": "illumo",
+    "trace_flow": "flow_trace",
+    "import_illumo": "flow_command",
+}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 (whatever the name stands for)
