@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
+import yaml
 
-from tests.pages import DOCS, Block, blocks
+from tests.pages import DOCS, ROOT, Block, blocks
 from tests.stack.fake_tempo import FakeTempo
 from tests.stack.processes import free_ports
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 EVERY: Final = blocks(DOCS / "tracerdb.md")
 CHECKOUT: Final = os.environ.get("EGOSCOPE_ILLUMO_FLOW", "")
+TITLE: Final = EVERY[0].section
 ENDPOINT: Final = "localhost:4317"
 
 
@@ -109,9 +111,20 @@ def test_an_instrumented_function_is_seen_as_shown(tmp_path: Path) -> None:
     assert run(example, tmp_path) == shown.code
 
 
+def test_the_port_is_published_on_loopback_for_a_service_and_a_network_that_exist() -> None:
+    (overlay,) = (yaml.safe_load(block.code)["services"] for block in of(TITLE, "yaml"))
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    ((service, settings),) = overlay.items()
+    assert service in compose["services"]
+    assert set(settings["networks"]) <= set(compose["networks"])
+    assert settings["ports"] == ["127.0.0.1:4317:4317"]
+    assert compose["services"][service]["environment"]["EGOSCOPE_TEMPO_OTLP_LISTEN"].endswith(":4317")
+
+
 def test_every_block_of_the_page_is_run_here() -> None:
     """And none is added that is not."""
-    sections = [(block.section, block.language) for block in EVERY]
+    (overlay, *sections) = [(block.section, block.language) for block in EVERY]
+    assert overlay == (TITLE, "yaml")
     assert sections == [
         *(("Into a file", "python"), ("Into a file", "python"), ("Into a file", "")),
         *(("To Tempo", "python"), ("To Tempo", "python"), ("To Tempo", "")),
