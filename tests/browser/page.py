@@ -90,6 +90,7 @@ QUIET: Final = """
 # As much as can be waited for where a page asks again and again.
 ANSWERED: Final = """
 ([grid, loading]) => document.readyState === 'complete' && document.querySelector(grid)
+  && !document.querySelector(loading)
   && (window.egoscopeAsked.rounds > 2
       || (window.egoscopeAsked.open === 0 && Date.now() - window.egoscopeAsked.quiet > 800))
 """

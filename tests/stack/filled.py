@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from egoscope.demo import DemoSettings, write_history, write_live
 from tests.stack.alertmanager import Alertmanager
 from tests.stack.fake_tempo import FakeTempo
-from tests.stack.processes import PROCESSES, Server, Way, free_ports
+from tests.stack.processes import PROCESSES, Server, Way, free_ports, wait_for
 from tests.stack.servers import Collector, CollectorPorts, Loki, MissingServerError, Prometheus, Tempo
 from tests.stack.sidecar import SidecarProcess, sidecar_on
 from tests.stack.truth import Truth, truth_of
@@ -29,9 +29,9 @@ DAYS: Final = 8.0
 FILL_S: Final = 240.0
 RECENT: Final = timedelta(minutes=40)
 WEEK: Final = DemoSettings(calls_per_minute=2.0)
-# Whatever the hour, the last minutes are busy and something has failed in them.
-LATELY: Final = replace(WEEK, seed=8, calls_per_minute=5.0, failure_rate=0.06, rhythm=False)
-LIVE: Final = replace(WEEK, seed=9, calls_per_minute=8.0, failure_rate=0.04, rhythm=False)
+# Whatever the hour, the last minutes are busy; an agent that is well, for it is in the pictures too.
+LATELY: Final = replace(WEEK, seed=8, calls_per_minute=5.0, failure_rate=0.01, rhythm=False)
+LIVE: Final = replace(WEEK, seed=9, calls_per_minute=8.0, failure_rate=0.01, rhythm=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +119,10 @@ def _servers(directory: Path, way: Way, until_the_end: contextlib.ExitStack) -> 
     for server in servers:
         until_the_end.callback(server.stop)
         server.start()
+    # A fresh Prometheus whose very first sample is hours old compacts its head at once, when a scrape gives it the present
+    # time, and drops what the request that it is still committing holds from before that first sample (seen with 3.15.0:
+    # one call of 20,000 was missing). After a scrape old samples take the way of those out of order.
+    wait_for(lambda: prometheus.query("up"), what="Prometheus has scraped something")
     return Filled(
         directory,
         prometheus,
