@@ -68,6 +68,8 @@ STILL: Final = "1d"
 # nothing was open any more after answers to queries.
 COUNT_QUESTIONS: Final = """
 (() => {
+  // Grafana keeps its messages there: what failed because the last page was closed would be told on this one.
+  try { localStorage.clear(); } catch { /* a page without storage */ }
   const real = window.fetch;
   const asked = (window.egoscopeAsked = { open: 0, quiet: Date.now(), answers: 0, rounds: 0 });
   window.fetch = (...all) => {
@@ -94,6 +96,8 @@ ANSWERED: Final = """
   && (window.egoscopeAsked.rounds > 2
       || (window.egoscopeAsked.open === 0 && Date.now() - window.egoscopeAsked.quiet > 800))
 """
+MESSAGE: Final = '[data-testid="data-testid Alert error"], [data-testid="data-testid Alert warning"]'
+"""What Grafana says over the page, of whatever generation."""
 CHROMIUM_ARGUMENTS: Final = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--hide-scrollbars")
 
 
@@ -191,7 +195,7 @@ class DashboardPage:
 
     def complaints(self, panels: Mapping[int, str]) -> list[str]:
         """Return, in words, what is wrong: error badges and panels that have nothing to show."""
-        wrong: list[str] = []
+        wrong = [f"message: {one}" for one in self.page.locator(MESSAGE).all_inner_texts()]
         for number, title in panels.items():
             box = self.page.locator(self._at.panel.format(id=number))
             if box.locator(self._at.error).count():
