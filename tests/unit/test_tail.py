@@ -49,6 +49,17 @@ def test_yesterdays_file_is_read_on_when_it_grows_after_midnight(scene: Scene) -
     assert sorted(scene.read()) == lines("after", "new day")
 
 
+def test_looking_at_the_files_survives_a_scan_that_finds_another(scene: Scene) -> None:
+    """The thread that watches the directories looks through the roster while the one that scans changes it."""
+    scene.write("a", long("first"))
+    scene.read()
+    looking = iter(scene.tail._roster)
+    next(looking)
+    scene.write("b", long("second"))
+    scene.read()
+    assert list(looking) == []
+
+
 def test_an_empty_file_waits_for_its_first_bytes(scene: Scene) -> None:
     scene.write("a", "")
     assert list(scene.tail.scan()) == []
