@@ -119,7 +119,7 @@ def _servers(directory: Path, way: Way, until_the_end: contextlib.ExitStack) -> 
     for server in servers:
         until_the_end.callback(server.stop)
         server.start()
-    # Seen once with 3.15.0: the very first request of a fresh Prometheus was hours old, and what it held from before its
+    # Seen once with 3.15.0: the very first request of a fresh Prometheus was hours old; what it held from before its
     # newest line was gone, one call of 20,000 with it. Not proved, but read in its code: the first scrape makes such a
     # head compact at once, from the first sample that was appended on. Old samples after a scrape go another way.
     wait_for(lambda: prometheus.query("up"), what="Prometheus has scraped something")

@@ -53,7 +53,7 @@ def test_looking_at_the_files_survives_a_scan_that_finds_another(scene: Scene) -
     """The thread that watches the directories looks through the roster while the one that scans changes it."""
     scene.write("a", long("first"))
     scene.read()
-    looking = iter(scene.tail._roster)
+    looking = iter(scene.tail._roster)  # pyright: ignore[reportPrivateUsage]
     next(looking)
     scene.write("b", long("second"))
     scene.read()
