@@ -138,6 +138,15 @@ class Pipeline:
         """The time of the newest event of any file that is looked after now; 0 if there is none."""
         return max((conversion.newest_ns for conversion, _ in self._conversions.values()), default=0)
 
+    def begin(self) -> None:
+        """Tell that the sidecar starts: the first points of a run are of now, before any of the past.
+
+        A Prometheus that is new takes the first sample it sees for the beginning of its time. Where that was hours old,
+        its first scrape was seen to cost some of them; behind a newer one they go the way that is made for old ones.
+        """
+        self._ledger.started(self._clock_ns() // 1_000_000)
+        self._commit_ledger(self._clock_ns())
+
     def run_once(self) -> bool:
         """Look at all files once, live ones first and then one batch of backlog; return whether there is more to do.
 
@@ -254,7 +263,7 @@ class Pipeline:
     def _commit_ledger(self, now_ns: int) -> None:
         refused = self._state.refused()
         self._ledger.rejected((signal, reason, items) for _, signal, reason, items in refused)
-        if not self._ledger.totals:
+        if not self._ledger.has_points:
             return
         telemetry = self._ledger.drain(now_ns // 1_000_000)
         rows = SourceRows(SIDECAR, None, InstanceState(), telemetry.series)

@@ -162,6 +162,7 @@ class Sidecar:
             threading.Thread(target=delivery.run, args=(self._wake[signal], self._stop), name=f"deliver-{signal}")
             for signal, delivery in self._deliveries.items()
         ]
+        self.pipeline.begin()
         changed = threading.Event()
         threads.append(threading.Thread(target=self._watch, args=(changed,), name="watch", daemon=True))
         for thread in threads:

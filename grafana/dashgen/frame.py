@@ -160,10 +160,12 @@ def marks() -> list[Builder[BuiltAnnotation]]:
     starts = f"{counted(started, '$__interval')} > 0"
     # Where there are many, their lines would hide what they are drawn on.
     few = f"sum (increase({started}[$__range] anchored @ end())) <= {MOST_STARTS}"
-    failures = counted(of(c.CALLS, CHOSEN, FAILED), "5m")
+    failed = of(c.CALLS, CHOSEN, FAILED)
+    # Where it begins, not every step of it.
+    burst = f"{counted(failed, '5m')} >= 5 unless sum (increase({failed}[5m] anchored offset $__interval)) >= 5"
     return [
         _annotation("Process starts", GOOD, f"{starts} and on () ({few})", "The agent's process started"),
-        _annotation("Failure bursts", WARNING, f"{failures} >= 5", "Five or more calls failed within five minutes"),
+        _annotation("Failure bursts", WARNING, burst, "Five or more calls failed within five minutes"),
         _annotation("Alerts", ERROR, 'ALERTS{alertstate="firing"}', "{{alertname}}"),
     ]
 

@@ -50,8 +50,8 @@ class Plane(Builder[Panel]):
 
         `series`: where Y comes in several, what they are called and their colours. `large`: whose points stand out.
         """
-        sides = [(X, -1, "unpleasant to pleasant", SERIES[3])]
-        sides += [(name, 0, "calm to excited", colour) for name, colour in (series or {Y: SERIES[3]}).items()]
+        sides = [(X, -1, "pleasant →", SERIES[3])]
+        sides += [(name, 0, "excited →", colour) for name, colour in (series or {Y: SERIES[3]}).items()]
         self._panel = Panel(
             type_val="xychart",
             title=title,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+import time
 from collections import Counter
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from kept import Scripted
 from recorded import RUNS, log_of
 
 from egoscope.config import load_settings
+from egoscope.convert.catalogue import START_TIME
 from egoscope.errors import ConfigError, DeliveryError, StateError
 from egoscope.otlp.client import Accepted, Outcome, Signal, Unavailable
 from egoscope.wiring import Sidecar
@@ -171,3 +173,31 @@ def test_the_running_sidecar_sends_what_is_written_and_ends_when_asked(tmp_path:
         running.join(30)
     assert not running.is_alive()
     assert [signal for signal, _ in exporter.accepted].count(Signal.TRACES) == 1
+
+
+def test_the_first_points_of_a_run_are_of_now_though_the_log_is_old(tmp_path: Path) -> None:
+    """A fresh Prometheus takes the first sample for the beginning of its time."""
+    log = tmp_path / "ego-mcp-2026-11-20.log"
+    log.write_bytes(invoked(0) + b"\n" + completed(40) + b"\n")
+    counted = threading.Event()
+
+    def answer(signal: Signal, request: bytes) -> Outcome:
+        if signal is Signal.METRICS and b"ego.calls" in request:
+            counted.set()
+        return Accepted()
+
+    exporter = Scripted(answer)
+    begun_ms = time.time_ns() // 1_000_000
+    sidecar = Sidecar(settings(tmp_path / "state", log, poll_s=0.05), exporter=exporter)
+    running = threading.Thread(target=sidecar.run)
+    running.start()
+    try:
+        assert counted.wait(20)
+    finally:
+        sidecar.stop()
+        running.join(30)
+    first = Sent()
+    first.add(Signal.METRICS, next(request for signal, request in exporter.accepted if signal is Signal.METRICS))
+    ((series, points),) = first.points.items()
+    assert series[0] == START_TIME.name
+    assert all(time_ms >= begun_ms for time_ms, _ in points)

@@ -181,6 +181,13 @@ REJECTED: Final = Metric(
     attributes=(s.SIGNAL, s.REASON),
     prometheus="egoscope_rejected_total",
 )
+START_TIME: Final = Metric(
+    name="egoscope.start.time",
+    kind=Kind.GAUGE,
+    unit="s",
+    description="Unix time at which the sidecar started",
+    prometheus="egoscope_start_time_seconds",
+)
 
 # The sidecar about itself, now; through the OpenTelemetry SDK.
 LAG_TIME: Final = Metric(
@@ -268,6 +275,7 @@ METRICS: Final = (
     REDACTIONS,
     UNPARSABLE,
     REJECTED,
+    START_TIME,
     LAG_TIME,
     LAG_BYTES,
     OUTBOX_BYTES,

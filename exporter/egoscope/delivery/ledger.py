@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, cast
 
 from egoscope.convert import semconv as s
-from egoscope.convert.catalogue import METRICS, REDACTIONS, REJECTED, UNPARSABLE
+from egoscope.convert.catalogue import METRICS, REDACTIONS, REJECTED, START_TIME, UNPARSABLE
 from egoscope.convert.instance import Telemetry
 from egoscope.convert.logs import of_audit
 from egoscope.convert.series import SILENCE_MS, SeriesSet
@@ -42,6 +42,16 @@ class Ledger:
         self._unsent = bool(totals)
         self._unaudited = False
         self._last_point_ms = 0
+        self._started_s: float | None = None
+
+    @property
+    def has_points(self) -> bool:
+        """Whether `drain` would return any."""
+        return bool(self.totals) or self._started_s is not None
+
+    def started(self, now_ms: int) -> None:
+        """Note when the sidecar started, to be told with everything else."""
+        self._started_s = now_ms / 1000
 
     def redacted(self, source: str, audit: Mapping[AuditKey, int]) -> None:
         """Count what a policy did."""
@@ -68,13 +78,15 @@ class Ledger:
     def due(self, now_ms: int) -> bool:
         """Whether it is time for points: soon after a change, and else often enough to keep the series alive."""
         since = now_ms - self._last_point_ms
-        return bool(self.totals) and (since >= SILENCE_MS or (self._unsent and since >= POINT_EVERY_MS))
+        return self.has_points and (since >= SILENCE_MS or (self._unsent and since >= POINT_EVERY_MS))
 
     def drain(self, now_ms: int) -> Telemetry:
         """Return the totals as points of now, and one audit record where redaction had work since the last one."""
         for (metric, attributes), total in self.totals.items():
             series = self._series[_CATALOGUE[metric], attributes]
             series.note((now_ms, total - cast("int", series.value)))
+        if self._started_s is not None:
+            self._series[START_TIME, ()].note((now_ms, self._started_s))
         self._unsent, self._last_point_ms = False, now_ms
         points, rows = self._series.drain()
         logs = [self._audit_record(now_ms * 1_000_000)] if self._unaudited else []
