@@ -107,18 +107,28 @@ def person() -> QueryVariable:
     return _chosen_from("person", "Person", "Keyed pseudonyms: no name ever leaves the agent's machine", query)
 
 
-def utc_offset() -> QueryVariable:
-    """Return the agent's distance from UTC in seconds, asked of the sidecar; never shown."""
-    query = f"query_result(max({c.UTC_OFFSET.prometheus}) or vector(0))"
+def hidden(name: str, text: str, expression: str) -> QueryVariable:
+    """Return a number that Prometheus is asked for at each choice of a time, for queries to use; never shown."""
+    query = f"query_result({expression})"
     return (
-        QueryVariable("utc_offset")
-        .description("Seconds that the agent's local time is ahead of UTC")
+        QueryVariable(name)
+        .description(text)
         .datasource(PROMETHEUS)
-        .query({"query": query, "refId": "utc_offset"})
+        .query({"query": query, "refId": name})
         .definition(query)
+        .regex(r"/\} (\d+)/")
+        .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .hide(VariableHide.HIDE_VARIABLE)
+    )
+
+
+def utc_offset() -> QueryVariable:
+    """Return the agent's distance from UTC in seconds, asked of the sidecar once; it can be negative."""
+    ahead = "Seconds that the agent's local time is ahead of UTC"
+    return (
+        hidden("utc_offset", ahead, f"max({c.UTC_OFFSET.prometheus}) or vector(0)")
         .regex(r"/\} (-?\d+)/")
         .refresh(VariableRefresh.ON_DASHBOARD_LOAD)
-        .hide(VariableHide.HIDE_VARIABLE)
         .current(VariableOption(selected=True, text="0", value="0"))
     )
 

@@ -59,7 +59,6 @@ SERVED_BY: Final = label(s.GEN_AI_TOOL_NAME)
 BY_TOOL: Final = f"{{{{{s.TOOL}}}}}"
 BY_OUTCOME: Final = f"{{{{{s.LABEL_OUTCOME}}}}}"
 SLOW_S: Final = 5
-TOO_SLOW_S: Final = 15
 BLUE: Final = ((None, SERIES[0]),)
 QUANTILES: Final = {"p50": SERIES[0], "p95": SERIES[1], "p99": SERIES[6]}
 EMPTY: Final = "No calls in this time: choose a longer one. Whether the log is read at all, Pipeline tells."

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 PROMETHEUS: Final = DataSourceRef(type_val="prometheus", uid="prometheus")
 LOKI: Final = DataSourceRef(type_val="loki", uid="loki")
 TEMPO: Final = DataSourceRef(type_val="tempo", uid="tempo")
-ALERTMANAGER: Final = DataSourceRef(type_val="alertmanager", uid="alertmanager")
 
 # Made by the Collector, not by the sidecar: see collector-config/collector.yaml.
 REMOVALS: Final = "egoscope_second_layer_removals_total"
@@ -81,16 +80,6 @@ def quantile(fraction: float | str, window: str, *matchers: str, by: str = "") -
     """Return a quantile of the duration of calls, in seconds."""
     buckets = of(f"{c.OPERATION_DURATION.prometheus}_bucket", CHOSEN, *matchers)
     return f"histogram_quantile({fraction}, {counted(buckets, window, by=', '.join(filter(None, ('le', by))))})"
-
-
-# Of several log files the one that was written last says what is felt now.
-NEWEST: Final = f"and on (instance) topk(1, {of(c.LAST_EVENT, CHOSEN)})"
-
-
-def state(parameter: str) -> str:
-    """Return the series of a string parameter's current value: 1 where it is the value, else nothing."""
-    which = f'{s.PARAMETER}="{parameter}"'
-    return f"{of(c.STATE, which, CHOSEN)} == 1"
 
 
 def metric(

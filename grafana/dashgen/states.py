@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 from grafana_foundation_sdk.builders import common as common_builders
 from grafana_foundation_sdk.builders import heatmap as heatmap_builders
-from grafana_foundation_sdk.builders.dashboard import QueryVariable
-from grafana_foundation_sdk.models.dashboard import VariableHide, VariableRefresh
 
+from dashgen.frame import hidden
 from dashgen.panels import heat, lanes, meters
-from dashgen.queries import CHOSEN, PROMETHEUS, metric, of
+from dashgen.queries import CHOSEN, metric, of
 from egoscope.convert import catalogue as c
 from egoscope.convert import semconv as s
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from grafana_foundation_sdk.builders import bargauge, statetimeline
+    from grafana_foundation_sdk.builders.dashboard import QueryVariable
 
     from egoscope.convert.catalogue import Metric
 
@@ -43,6 +43,7 @@ def held(selector: str, window: str = HELD) -> str:
 
 
 LAST: Final = held(of(c.LAST_EVENT, CHOSEN))
+# Of several log files the one that was written last says what is felt.
 NEWEST: Final = f"and on (instance) topk(1, {LAST})"
 
 
@@ -93,31 +94,17 @@ def _numbered(expression: str, order: Sequence[str]) -> str:
     return expression
 
 
-def _hidden(name: str, text: str, expression: str) -> QueryVariable:
-    query = f"query_result({expression})"
-    return (
-        QueryVariable(name)
-        .description(text)
-        .datasource(PROMETHEUS)
-        .query({"query": query, "refId": name})
-        .definition(query)
-        .regex(r"/\} (\d+)/")
-        .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
-        .hide(VariableHide.HIDE_VARIABLE)
-    )
-
-
 def whole_range() -> list[QueryVariable]:
     """Return the dashboard's range as variables, for panels whose own range is a day: nothing else tells them."""
     every = LOOK_EVERY_S
     return [
-        _hidden("span", "Seconds that the chosen time is long", "vector($__range_s)"),
-        _hidden(
+        hidden("span", "Seconds that the chosen time is long", "vector($__range_s)"),
+        hidden(
             "look",
             "Seconds between two looks at it",
             f"clamp_min(ceil(vector($__range_s) / {every * SAMPLES}) * {every}, {every})",
         ),
-        _hidden("until", "When it ends", "ceil(vector(time()) / 60) * 60"),
+        hidden("until", "When it ends", "ceil(vector(time()) / 60) * 60"),
     ]
 
 

@@ -21,14 +21,14 @@ from egoscope.convert import semconv as s
 from egoscope.errors import ConfigError
 from egoscope.tracerdb import OtelTracer, SQLiteTracer, SQLiteTracerDB
 from egoscope.tracerdb.flow_command import make_tracer
-from tests.stack.fake_tempo import FakeTempo
 from tests.stack.processes import free_ports
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from egoscope.tracerdb.illumo import FlowTracer
+    from tests.stack.fake_tempo import FakeTempo
 
 CHECKOUT = os.environ.get("EGOSCOPE_ILLUMO_FLOW", "")
 PLANTED = "planted-private-text"
@@ -82,15 +82,6 @@ def directory(tmp_path: Path) -> Path:
     (tmp_path / "operations.py").write_text(OPERATIONS)
     (tmp_path / "flow.yaml").write_text(FLOW)
     return tmp_path
-
-
-@pytest.fixture
-def tempo() -> Iterator[FakeTempo]:
-    (port,) = free_ports(1)
-    fake = FakeTempo(port)
-    fake.start()
-    yield fake
-    fake.stop()
 
 
 def run(

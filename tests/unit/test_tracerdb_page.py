@@ -14,11 +14,9 @@ import pytest
 import yaml
 
 from tests.pages import DOCS, ROOT, Block, blocks
-from tests.stack.fake_tempo import FakeTempo
-from tests.stack.processes import free_ports
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from tests.stack.fake_tempo import FakeTempo
 
 EVERY: Final = blocks(DOCS / "tracerdb.md")
 CHECKOUT: Final = os.environ.get("EGOSCOPE_ILLUMO_FLOW", "")
@@ -29,15 +27,6 @@ ENDPOINT: Final = "localhost:4317"
 def of(section: str, language: str = "python") -> list[Block]:
     """Return the blocks of a section in one language; a bare block is what is printed."""
     return [block for block in EVERY if (block.section, block.language) == (section, language)]
-
-
-@pytest.fixture
-def tempo() -> Iterator[FakeTempo]:
-    (port,) = free_ports(1)
-    fake = FakeTempo(port)
-    fake.start()
-    yield fake
-    fake.stop()
 
 
 def run(block: Block, directory: Path, tempo: FakeTempo | None = None, python_path: str = "") -> str:

@@ -21,15 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@pytest.fixture
-def tempo() -> Iterator[FakeTempo]:
-    (port,) = free_ports(1)
-    fake = FakeTempo(port)
-    fake.start()
-    yield fake
-    fake.stop()
-
-
 def db_of(tempo: FakeTempo, **settings: Any) -> TempoTracerDB:
     given: dict[str, Any] = {"backoff_s": 0.01, "interval_s": 60, **settings}
     return TempoTracerDB(f"127.0.0.1:{tempo.port}", **given)

@@ -1,0 +1,23 @@
+"""What several unit tests need."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.stack.fake_tempo import FakeTempo
+from tests.stack.processes import free_ports
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def tempo() -> Iterator[FakeTempo]:
+    """Something on a free port that takes spans as Tempo does."""
+    (port,) = free_ports(1)
+    fake = FakeTempo(port)
+    fake.start()
+    yield fake
+    fake.stop()
