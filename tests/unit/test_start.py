@@ -85,3 +85,25 @@ def test_dotenv_says_where_the_logs_are_and_the_environment_overrules_it(
     assert (profiles, environment["EGO_MCP_LOG_DIR"], environment["EGOSCOPE_UID"]) == ([], str(logs), "777")
     monkeypatch.setenv("EGO_MCP_LOG_DIR", str(tmp_path / "nothing"))
     assert start.surroundings()[1] == ["--profile", "demo"]
+
+
+@pytest.mark.parametrize(
+    ("place", "zone"), [("/usr/share/zoneinfo/Asia/Tokyo", "Asia/Tokyo"), ("/etc/localtime", "UTC")]
+)
+def test_the_time_zone_is_this_machines_by_name_and_utc_where_it_has_none(
+    start: Any, monkeypatch: pytest.MonkeyPatch, place: str, zone: str
+) -> None:
+    """For the hour of the day in dashboards."""
+
+    def resolved(_path: Path) -> Path:
+        return Path(place)
+
+    monkeypatch.setattr(start.Path, "resolve", resolved)
+    assert start.timezone() == zone
+
+
+def test_a_time_zone_that_is_set_is_kept(start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EGO_MCP_LOG_DIR", str(tmp_path))
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    environment, _ = start.surroundings()
+    assert environment["TZ"] == "Europe/Berlin"
