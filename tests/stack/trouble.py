@@ -36,6 +36,9 @@ def make_trouble(there: Filled) -> None:
     there.sidecar.wait_until_drained()
     firing = 'count(ALERTS{alertstate="firing"})'
     wait_for(lambda: there.prometheus.value(firing), within_s=ALERT_S, what="an alert fires for what was removed")
+    # Told every 15 s: on a quick machine all of the above is over before the second time, and one point is no increase.
+    sent = "sum(increase(egoscope_sends_total[10m] anchored)) > 0"
+    wait_for(lambda: there.prometheus.value(sent), within_s=TOLD_S, what="requests are counted")
 
 
 def _fail_calls(there: Filled) -> None:
