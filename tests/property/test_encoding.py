@@ -12,14 +12,13 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
-from opentelemetry.proto.trace.v1.trace_pb2 import Span as SpanMessage
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
-from egoscope.convert.catalogue import DURATION_BOUNDS, METRICS, Kind
+from egoscope.convert.catalogue import METRICS, Kind
 from egoscope.convert.instance import Telemetry
 from egoscope.convert.semconv import LOG_FILE_RECORD_OFFSET, SCHEMA_URL
 from egoscope.convert.series import PointBatch
-from egoscope.model.telemetry import Constants, LogRecord, Span, SpanEvent
+from egoscope.model.telemetry import Constants, LogRecord, Span, SpanEvent, SpanKind
 from egoscope.otlp.client import Signal
 from egoscope.otlp.requests import encode_telemetry
 
@@ -60,6 +59,8 @@ def spans(draw: st.DrawFn) -> Span:
         [SpanEvent(draw(times), draw(texts), draw(attributes)) for _ in range(draw(st.integers(0, 3)))],
         dropped_events=draw(st.integers(0, 2**32 - 1)),
         failed=draw(st.booleans()),
+        kind=draw(st.sampled_from(SpanKind)),
+        parent_id=draw(st.sampled_from([b"", b"p" * 8])),
     )
 
 
@@ -122,7 +123,7 @@ def test_a_span_parses_back_to_what_was_put_in(span: Span) -> None:
     (parsed,) = message.resource_spans[0].scope_spans[0].spans
     assert (parsed.trace_id, parsed.span_id, parsed.name) == (span.trace_id, span.span_id, span.name)
     assert (parsed.start_time_unix_nano, parsed.end_time_unix_nano) == (span.start_ns, span.end_ns)
-    assert parsed.kind == SpanMessage.SPAN_KIND_SERVER
+    assert (parsed.kind, parsed.parent_span_id) == (span.kind, span.parent_id)
     assert typed(parsed.attributes) == of(span)
     assert parsed.status.code == (Status.STATUS_CODE_ERROR if span.failed else Status.STATUS_CODE_UNSET)
     assert (parsed.status.message, parsed.trace_state, len(parsed.links)) == ("", "", 0)
@@ -161,7 +162,7 @@ def point_batches(draw: st.DrawFn) -> PointBatch:
         case Kind.HISTOGRAM:
             values: st.SearchStrategy[Any] = st.tuples(st.floats(0, 1e12), bucket_counts)
         case Kind.COUNTER:
-            values = st.integers(0, 2**63 - 1)
+            values = st.integers(0, 2**63 - 1) if metric.decimals is None else st.floats(0, 1e6)
         case Kind.GAUGE:
             values = st.one_of(integers, floats)
     points = [(moment, draw(values)) for moment in draw(moments)]
@@ -192,7 +193,7 @@ def test_points_parse_back_to_what_was_put_in(batch: PointBatch) -> None:
     assert {one.start_time_unix_nano for one in parsed} == {batch.start_ms * 1_000_000}
     assert all(typed(one.attributes) == put_in(batch.attributes) for one in parsed)
     for one in metric.histogram.data_points:
-        assert tuple(one.explicit_bounds) == DURATION_BOUNDS
+        assert tuple(one.explicit_bounds) == batch.metric.bounds
         assert one.count == sum(one.bucket_counts)
         assert not one.exemplars
 

@@ -17,7 +17,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 import egoscope
 from egoscope.convert import semconv as s
-from egoscope.convert.catalogue import DURATION_BOUNDS, METRICS, Kind
+from egoscope.convert.catalogue import METRICS, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -243,9 +243,9 @@ def metrics(now_ns: int, instance: str) -> ExportMetricsServiceRequest:
             match metric.kind:
                 case Kind.HISTOGRAM:
                     message.histogram.aggregation_temporality = AGGREGATION_TEMPORALITY_CUMULATIVE
-                    buckets = [1] * (len(DURATION_BOUNDS) + 1)
+                    buckets = [1] * (len(metric.bounds) + 1)
                     point = message.histogram.data_points.add(
-                        count=len(buckets), sum=5.0, bucket_counts=buckets, explicit_bounds=DURATION_BOUNDS, **times
+                        count=len(buckets), sum=5.0, bucket_counts=buckets, explicit_bounds=metric.bounds, **times
                     )
                 case Kind.COUNTER:
                     message.sum.aggregation_temporality = AGGREGATION_TEMPORALITY_CUMULATIVE

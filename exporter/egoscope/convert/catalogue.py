@@ -10,6 +10,17 @@ import msgspec
 from egoscope.convert import semconv as s
 
 
+# Bucket bounds in seconds: semantic conventions for MCP v1.41.1, mcp.server.operation.duration, and for GenAI.
+DURATION_BOUNDS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+# Semantic conventions for GenAI v1.41.1: gen_ai.client.operation.duration, gen_ai.client.token.usage.
+_MODEL_BOUNDS: Final = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+_TOKEN_BOUNDS: Final = tuple(float(4**power) for power in range(14))
+# An execution of an agent, or a flow, can take an hour.
+_EXECUTION_BOUNDS: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
+
+_USD_DECIMALS: Final = 9
+
+
 class Kind(StrEnum):
     """How a metric's points are to be read. Counters and histograms are cumulative."""
 
@@ -28,10 +39,11 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     attributes: tuple[str, ...] = ()
     prometheus: str
     """The name under which Prometheus stores it (without `_bucket`, `_sum`, `_count` for histograms)."""
+    bounds: tuple[float, ...] = DURATION_BOUNDS
+    """Of a histogram: the upper bounds of its buckets, ascending."""
+    decimals: int | None = None
+    """Of a counter of fractions: each total is rounded to so many, so that sums of the same amounts are equal."""
 
-
-# Bucket bounds in seconds: semantic conventions for MCP v1.41.1, mcp.server.operation.duration, and for GenAI.
-DURATION_BOUNDS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 
 OPERATION_DURATION: Final = Metric(
     name="mcp.server.operation.duration",
@@ -46,7 +58,7 @@ TOOL_DURATION: Final = Metric(
     kind=Kind.HISTOGRAM,
     unit="s",
     description="Duration of tool executions",
-    attributes=(s.GEN_AI_TOOL_NAME, s.ERROR_TYPE),
+    attributes=(s.GEN_AI_TOOL_NAME, s.ERROR_TYPE, s.GEN_AI_AGENT_NAME),
     prometheus="gen_ai_execute_tool_duration_seconds",
 )
 CALLS: Final = Metric(
@@ -156,6 +168,181 @@ STATE: Final = Metric(
     prometheus="ego_state",
 )
 
+# Agents: executions, what they used and what they cost. All of it is counted where the execution ends.
+EXECUTIONS: Final = Metric(
+    name="agent.executions",
+    kind=Kind.COUNTER,
+    unit="{execution}",
+    description="Executions of agents that ended, by agent and outcome (ok, error, unfinished)",
+    attributes=(s.AGENT, s.LABEL_OUTCOME),
+    prometheus="agent_executions_total",
+)
+EXECUTION_DURATION: Final = Metric(
+    name="agent.execution.duration",
+    kind=Kind.HISTOGRAM,
+    unit="s",
+    description="Duration of executions of agents",
+    attributes=(s.AGENT,),
+    prometheus="agent_execution_duration_seconds",
+    bounds=_EXECUTION_BOUNDS,
+)
+RUNNING: Final = Metric(
+    name="agent.running",
+    kind=Kind.GAUGE,
+    unit="{execution}",
+    description="Executions that run now, by agent",
+    attributes=(s.AGENT,),
+    prometheus="agent_running",
+)
+RUNNING_OLDEST: Final = Metric(
+    name="agent.running.oldest",
+    kind=Kind.GAUGE,
+    unit="s",
+    description="Unix time at which the longest running execution of an agent began; 0 where none runs",
+    attributes=(s.AGENT,),
+    prometheus="agent_running_oldest_seconds",
+)
+MODEL_DURATION: Final = Metric(
+    name="gen_ai.client.operation.duration",
+    kind=Kind.HISTOGRAM,
+    unit="s",
+    description="Duration of model calls",
+    attributes=(s.GEN_AI_OPERATION_NAME, s.GEN_AI_PROVIDER_NAME, s.GEN_AI_REQUEST_MODEL, s.GEN_AI_AGENT_NAME),
+    prometheus="gen_ai_client_operation_duration_seconds",
+    bounds=_MODEL_BOUNDS,
+)
+TOKENS: Final = Metric(
+    name="gen_ai.client.token.usage",
+    kind=Kind.HISTOGRAM,
+    unit="{token}",
+    description="Tokens of model calls, by type (input, output)",
+    attributes=(
+        s.GEN_AI_OPERATION_NAME,
+        s.GEN_AI_PROVIDER_NAME,
+        s.GEN_AI_REQUEST_MODEL,
+        s.GEN_AI_TOKEN_TYPE,
+        s.GEN_AI_AGENT_NAME,
+    ),
+    prometheus="gen_ai_client_token_usage",
+    bounds=_TOKEN_BOUNDS,
+)
+COST: Final = Metric(
+    name="agent.cost.usd",
+    kind=Kind.COUNTER,
+    unit="{USD}",
+    description="Cost of model calls in US dollars, by agent and model",
+    attributes=(s.AGENT, s.MODEL),
+    prometheus="agent_cost_usd_total",
+    decimals=_USD_DECIMALS,
+)
+COST_UNKNOWN: Final = Metric(
+    name="agent.cost.unknown",
+    kind=Kind.COUNTER,
+    unit="{call}",
+    description="Model calls whose price is not known, by agent and model; they are in no cost",
+    attributes=(s.AGENT, s.MODEL),
+    prometheus="agent_cost_unknown_total",
+)
+COST_MONTH: Final = Metric(
+    name="agent.cost.month.usd",
+    kind=Kind.GAUGE,
+    unit="{USD}",
+    description="Cost of model calls in US dollars since the month began in UTC, by agent",
+    attributes=(s.AGENT,),
+    prometheus="agent_cost_month_usd",
+)
+MEMORY_OPERATIONS: Final = Metric(
+    name="agent.memory.operations",
+    kind=Kind.COUNTER,
+    unit="{operation}",
+    description="Memory operations of agents, by agent and operation",
+    attributes=(s.AGENT, s.OPERATION),
+    prometheus="agent_memory_operations_total",
+)
+AGENT_LAST_EVENT: Final = Metric(
+    name="agent.last_event.time",
+    kind=Kind.GAUGE,
+    unit="s",
+    description="Unix time of the newest row read",
+    prometheus="agent_last_event_time_seconds",
+)
+
+# Flows of agents, and their nodes.
+FLOW_RUNS: Final = Metric(
+    name="agent.flow.runs",
+    kind=Kind.COUNTER,
+    unit="{run}",
+    description="Runs of flows that ended, by flow and outcome (ok, error, unfinished)",
+    attributes=(s.FLOW, s.LABEL_OUTCOME),
+    prometheus="agent_flow_runs_total",
+)
+FLOW_DURATION: Final = Metric(
+    name="agent.flow.duration",
+    kind=Kind.HISTOGRAM,
+    unit="s",
+    description="Duration of runs of flows",
+    attributes=(s.FLOW,),
+    prometheus="agent_flow_duration_seconds",
+    bounds=_EXECUTION_BOUNDS,
+)
+FLOW_RUNNING: Final = Metric(
+    name="agent.flow.running",
+    kind=Kind.GAUGE,
+    unit="{run}",
+    description="Runs of flows that go on now, by flow",
+    attributes=(s.FLOW,),
+    prometheus="agent_flow_running",
+)
+FLOW_RUNNING_OLDEST: Final = Metric(
+    name="agent.flow.running.oldest",
+    kind=Kind.GAUGE,
+    unit="s",
+    description="Unix time at which the longest running run of a flow began; 0 where none runs",
+    attributes=(s.FLOW,),
+    prometheus="agent_flow_running_oldest_seconds",
+)
+NODE_RUNS: Final = Metric(
+    name="agent.flow.node.runs",
+    kind=Kind.COUNTER,
+    unit="{run}",
+    description="Runs of nodes that ended, by flow, node and outcome (ok, error, unfinished)",
+    attributes=(s.FLOW, s.NODE, s.LABEL_OUTCOME),
+    prometheus="agent_flow_node_runs_total",
+)
+NODE_DURATION: Final = Metric(
+    name="agent.flow.node.duration",
+    kind=Kind.HISTOGRAM,
+    unit="s",
+    description="Duration of runs of nodes",
+    attributes=(s.FLOW, s.NODE),
+    prometheus="agent_flow_node_duration_seconds",
+    bounds=_EXECUTION_BOUNDS,
+)
+FLOW_TRANSITIONS: Final = Metric(
+    name="agent.flow.transitions",
+    kind=Kind.COUNTER,
+    unit="{transition}",
+    description="How often one node was followed by another within a run of a flow",
+    attributes=(s.FLOW, s.FROM_NODE, s.TO_NODE),
+    prometheus="agent_flow_transitions_total",
+)
+FLOW_EVENTS: Final = Metric(
+    name="agent.flow.events",
+    kind=Kind.COUNTER,
+    unit="{event}",
+    description="Events that nodes of flows told, by flow, node and type",
+    attributes=(s.FLOW, s.NODE, s.TYPE),
+    prometheus="agent_flow_events_total",
+)
+FLOW_TOKENS: Final = Metric(
+    name="agent.flow.tokens",
+    kind=Kind.COUNTER,
+    unit="{token}",
+    description="Tokens that nodes of flows told of, input and output together, by flow and node",
+    attributes=(s.FLOW, s.NODE),
+    prometheus="agent_flow_tokens_total",
+)
+
 # About the sidecar's own reading: totals kept in the state file, so they survive a restart.
 REDACTIONS: Final = Metric(
     name="egoscope.redactions",
@@ -180,6 +367,14 @@ REJECTED: Final = Metric(
     description="Spans, points and log records a back end refused for good, by signal and reason",
     attributes=(s.SIGNAL, s.REASON),
     prometheus="egoscope_rejected_total",
+)
+SOURCE_PROBLEMS: Final = Metric(
+    name="egoscope.source.problems",
+    kind=Kind.COUNTER,
+    unit="{look}",
+    description="Looks at a source that could not be read just then, by source and reason",
+    attributes=(s.LABEL_SOURCE, s.REASON),
+    prometheus="egoscope_source_problems_total",
 )
 START_TIME: Final = Metric(
     name="egoscope.start.time",
@@ -246,6 +441,13 @@ UTC_OFFSET: Final = Metric(
     description="How far local time is ahead of UTC where the agent lives; tells the hour of the day",
     prometheus="egoscope_utc_offset_seconds",
 )
+BUDGET: Final = Metric(
+    name="egoscope.budget.usd",
+    kind=Kind.GAUGE,
+    unit="{USD}",
+    description="What agents may cost a month, in US dollars, as the settings say",
+    prometheus="egoscope_budget_usd",
+)
 SENDS: Final = Metric(
     name="egoscope.sends",
     kind=Kind.COUNTER,
@@ -272,9 +474,30 @@ METRICS: Final = (
     INTERACTIONS,
     SHARED_EPISODES,
     STATE,
+    EXECUTIONS,
+    EXECUTION_DURATION,
+    RUNNING,
+    RUNNING_OLDEST,
+    MODEL_DURATION,
+    TOKENS,
+    COST,
+    COST_UNKNOWN,
+    COST_MONTH,
+    MEMORY_OPERATIONS,
+    AGENT_LAST_EVENT,
+    FLOW_RUNS,
+    FLOW_DURATION,
+    FLOW_RUNNING,
+    FLOW_RUNNING_OLDEST,
+    NODE_RUNS,
+    NODE_DURATION,
+    FLOW_TRANSITIONS,
+    FLOW_EVENTS,
+    FLOW_TOKENS,
     REDACTIONS,
     UNPARSABLE,
     REJECTED,
+    SOURCE_PROBLEMS,
     START_TIME,
     LAG_TIME,
     LAG_BYTES,
@@ -284,5 +507,6 @@ METRICS: Final = (
     DISK_FREE,
     DISK_SIZE,
     UTC_OFFSET,
+    BUDGET,
     SENDS,
 )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
-from egoscope.convert.catalogue import DURATION_BOUNDS, Kind
+from egoscope.convert.catalogue import Kind
 from egoscope.model.telemetry import Attribute  # noqa: TC001 (msgspec reads the annotations of SeriesRow)
 
 if TYPE_CHECKING:
@@ -94,13 +94,14 @@ def _settle_number(series: Series) -> list[tuple[int, Value]]:
     points: list[tuple[int, Any]] = []
     value: Any = series.value
     last_ms, gauge = series.last_ms, series.metric.kind is Kind.GAUGE
+    decimals = series.metric.decimals
     for time_ms, amount in series.events:
         if gauge:
             if amount == value and 0 <= time_ms - last_ms < SILENCE_MS and last_ms:
                 continue  # nothing new, and the series lives
             new = amount
         else:
-            new = value + amount
+            new = value + amount if decimals is None else round(value + amount, decimals)
         if time_ms > last_ms:
             if time_ms - last_ms > SILENCE_MS:
                 if last_ms:
@@ -122,13 +123,14 @@ def _settle_number(series: Series) -> list[tuple[int, Value]]:
 def _settle_histogram(series: Series) -> list[tuple[int, Value]]:
     points: list[tuple[int, Value]] = []
     total, counts = cast("Distribution", series.value)
+    bounds = series.metric.bounds
     new_counts = list(counts)
     last_ms = series.last_ms
     until_ms = 0  # up to when the newest point may still move
     for time_ms, observation in series.events:
         if observation is not _NOTHING_MORE:  # the very object: an observation of 0.0 s counts
             total += observation
-            new_counts[bisect_left(DURATION_BOUNDS, observation)] += 1
+            new_counts[bisect_left(bounds, observation)] += 1
         if time_ms < until_ms or (points and time_ms <= last_ms):
             points.pop()
             last_ms = max(time_ms, last_ms)
@@ -187,4 +189,4 @@ class SeriesSet:
 
 
 def _zero(metric: Metric) -> Value:
-    return (0.0, (0,) * (len(DURATION_BOUNDS) + 1)) if metric.kind is Kind.HISTOGRAM else 0
+    return (0.0, (0,) * (len(metric.bounds) + 1)) if metric.kind is Kind.HISTOGRAM else 0

@@ -6,6 +6,7 @@ bytes: 16 for a trace, 8 for a span. Attribute values are str, bool, int or floa
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -34,10 +35,19 @@ class SpanEvent(msgspec.Struct, frozen=True, gc=False):
     attributes: Sequence[Attribute]
 
 
-class Span(msgspec.Struct, frozen=True, gc=False):
-    """One call, of kind SERVER. `failed` sets the status to ERROR, without a message.
+class SpanKind(IntEnum):
+    """Span.SpanKind of OTLP."""
 
-    `varying` are the attributes beside `constants`; `offset` is one too: where the call's first line starts.
+    INTERNAL = 1
+    SERVER = 2
+    CLIENT = 3
+
+
+class Span(msgspec.Struct, frozen=True, gc=False):
+    """One call, execution or run. `failed` sets the status to ERROR, without a message.
+
+    `varying` are the attributes beside `constants`; `offset` is one too: where the call's first line starts; None for
+    what stands in no file. `parent_id` is empty for the root of a trace.
     """
 
     trace_id: bytes
@@ -47,10 +57,12 @@ class Span(msgspec.Struct, frozen=True, gc=False):
     end_ns: int
     constants: Constants
     varying: Sequence[Attribute]
-    offset: int
+    offset: int | None
     events: Sequence[SpanEvent] = ()
     dropped_events: int = 0
     failed: bool = False
+    kind: SpanKind = SpanKind.SERVER
+    parent_id: bytes = b""
 
 
 class LogRecord(msgspec.Struct, frozen=True, gc=False):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from egoscope.model.telemetry import Attribute, Constants, LogRecord, Span, SpanEvent
 
-_SERVER = b"\x30\x02"  # Span.kind = SPAN_KIND_SERVER
+_KINDS = tuple(bytes((0x30, kind)) for kind in range(6))  # Span.kind
 _STATUS_ERROR = b"\x7a\x02\x18\x02"  # Span.status.code = STATUS_CODE_ERROR
 _SEVERITY_NUMBERS = {"TRACE": 1, "DEBUG": 5, "INFO": 9, "WARNING": 13, "ERROR": 17, "CRITICAL": 21}
 _TIMES = Struct("<BQBQ").pack  # two fixed64 fields
@@ -48,11 +48,14 @@ def encode_span(span: Span) -> bytes:
         + b"\x12\x08"
         + span.span_id
         + _strings(5, span.name)
-        + _SERVER
+        + _KINDS[span.kind]
         + _TIMES(0x39, span.start_ns, 0x41, span.end_ns)
         + _constants(9, span.constants)
-        + _span_offset(span.offset)
     )
+    if span.offset is not None:
+        content += _span_offset(span.offset)
+    if span.parent_id:
+        content += b"\x22\x08" + span.parent_id
     if span.varying:
         content += b"".join([attribute(9, key, value) for key, value in span.varying])
     if span.events:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 import msgspec
 
-from egoscope.convert.catalogue import DURATION_BOUNDS, Kind
+from egoscope.convert.catalogue import Kind
 from egoscope.otlp.client import Signal
 from egoscope.otlp.encode import encode_log_record, encode_request, encode_resource, encode_span
 from egoscope.otlp.points import encode_distribution_points, encode_metric, encode_number_points
@@ -59,7 +59,7 @@ def encode_points(batches: Iterable[PointBatch]) -> Iterator[tuple[bytes, int]]:
                     data = encode_distribution_points(
                         batch.attributes,
                         batch.start_ms,
-                        DURATION_BOUNDS,
+                        metric.bounds,
                         cast("list[tuple[int, Distribution]]", points),
                     )
                 else:
