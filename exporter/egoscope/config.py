@@ -32,6 +32,18 @@ class Settings(BaseSettings):
         validation_alias="EGO_MCP_LOG_DIR",
         description="Directory of ego-mcp's logs, where EGO_MCP_LOG_PATH is not set",
     )
+    kagura_path: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Kagura's telemetry databases: files, directories or globs, separated by ':'"
+    )
+    illumo_path: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="illumo's trace databases: files, directories or globs, separated by ':'"
+    )
+    price_file: Path | None = Field(
+        default=None, description="Prices of models, laid over the packaged list where a model call tells no cost"
+    )
+    budget_usd: float | None = Field(
+        default=None, gt=0, description="What agents may cost a month, in US dollars; drawn and alerted on where set"
+    )
     state_dir: Path = Field(
         default=Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state") / "egoscope",
         description="Where the state file, the pseudonym key and the embedded store are kept",
@@ -78,12 +90,14 @@ class Settings(BaseSettings):
     tempo_url: str = Field(default="http://127.0.0.1:3200", description="For `egoscope doctor`")
     collector_health_url: str = Field(default="http://127.0.0.1:13133", description="For `egoscope doctor`")
 
-    @field_validator("log_path", mode="before")
+    @field_validator("log_path", "kagura_path", "illumo_path", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:  # noqa: ANN401
         return tuple(part for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
 
-    @field_validator("state_dir", "key_file", "policy_dir", "collector_ca_file", "collector_token_file", mode="after")
+    @field_validator(
+        "price_file", "state_dir", "key_file", "policy_dir", "collector_ca_file", "collector_token_file", mode="after"
+    )
     @classmethod
     def _expand(cls, value: Path | None) -> Path | None:
         return value.expanduser() if value is not None else None

@@ -9,7 +9,6 @@ import msgspec
 
 from egoscope.convert import semconv as s
 
-
 # Bucket bounds in seconds: semantic conventions for MCP v1.41.1, mcp.server.operation.duration, and for GenAI.
 DURATION_BOUNDS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 # Semantic conventions for GenAI v1.41.1: gen_ai.client.operation.duration, gen_ai.client.token.usage.
