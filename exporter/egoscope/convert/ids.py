@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from hashlib import blake2b
+from typing import Final
+
+_HEX: Final = re.compile(r"[0-9a-f]+")
 
 
 def subkey(key: bytes, purpose: str) -> bytes:
@@ -23,9 +27,25 @@ class Ids:
         digest = blake2b(offset.to_bytes(8, "little"), key=self._key, digest_size=24).digest()
         return digest[:16], digest[16:]
 
+    def row(self, key: str, part: int = 0) -> tuple[bytes, bytes]:
+        """Return trace id (16 bytes) and span id (8 bytes) of a row, by its key; `part` 1, 2, … are spans within it."""
+        trace = blake2b(key.encode(), key=self._key, digest_size=16, person=b"row").digest()
+        name = f"{key}:{part}".encode()
+        return trace, blake2b(name, key=self._key, digest_size=8, person=b"row span").digest()
+
     def session(self, offset: int) -> str:
         """Return the id of one run of the agent's process, which began with the line at `offset`: 16 hex digits."""
         return blake2b(offset.to_bytes(8, "little"), key=self._key, digest_size=8, person=b"session").hexdigest()
+
+
+def otlp_id(text: str, size: int) -> str:
+    """Return a recorded id as OTLP can carry it, lower-case hex of `size` bytes: itself where it fits, else a digest.
+
+    Everyone who sends what was recorded derives the same, so that spans sent on two ways find one another.
+    """
+    if len(text) == 2 * size and _HEX.fullmatch(text) and text.strip("0"):
+        return text
+    return blake2b(text.encode(), digest_size=size).hexdigest()
 
 
 def instance_id(key: bytes, device: int, inode: int, head: bytes) -> str:

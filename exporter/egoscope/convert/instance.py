@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from egoscope.convert import logs, spans
-from egoscope.convert.catalogue import METRICS
+from egoscope.convert.conversion import CATALOGUE, Telemetry, tell_newest_after
 from egoscope.convert.metrics import InstanceMetrics
 from egoscope.convert.pairing import MAX_LOG_LINES, LogLine, OpenCall, OpenPairs, Operation, Outcome, Pairing
-from egoscope.convert.series import SILENCE_MS, PointBatch, SeriesRow, SeriesSet
+from egoscope.convert.series import SeriesSet
 from egoscope.model.record import Kind, Record
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from egoscope.convert.ids import Ids
+    from egoscope.convert.series import SeriesRow
     from egoscope.model.telemetry import LogRecord, Span
 
 EXPIRE_AFTER_NS: Final = 900 * 10**9
@@ -29,16 +30,6 @@ STREAM_SLACK_NS: Final = 600 * 10**9
 
 STEPPED_BACK_NS: Final = 10 * 10**9
 """Behind the newest by more than this, a record tells of a clock that stepped back, not of two writers."""
-
-TELL_NEWEST_EVERY_NS: Final = SILENCE_MS * 10**6
-"""A batch can hold days. Which of several files was the newest is asked of any time in them."""
-
-_CATALOGUE: Final = {metric.name: metric for metric in METRICS}
-
-
-def _after(time_ns: int) -> int:
-    """Return when the newest is to be told next: on a fixed grid, so that a restart changes nothing."""
-    return (time_ns // TELL_NEWEST_EVERY_NS + 1) * TELL_NEWEST_EVERY_NS
 
 
 class InstanceState(msgspec.Struct):
@@ -52,15 +43,6 @@ class InstanceState(msgspec.Struct):
     """Lines that were no records, before any had a time: offset, reason, and the time to take if none comes."""
 
 
-class Telemetry(msgspec.Struct, frozen=True):
-    """What one batch of lines became."""
-
-    spans: list[Span]
-    logs: list[LogRecord]
-    points: list[PointBatch]
-    series: list[SeriesRow]
-
-
 class InstanceConversion:
     """Turns the records of one instance into telemetry."""
 
@@ -68,12 +50,12 @@ class InstanceConversion:
         self._ids = ids
         self._state = state
         self._pairs = OpenPairs(state.open_calls, expire_after_ns=EXPIRE_AFTER_NS)
-        self._series = SeriesSet(_CATALOGUE, series)
+        self._series = SeriesSet(CATALOGUE, series)
         self._metrics = InstanceMetrics(self._series, state.states)
         self._spans: list[Span] = []
         self._logs: list[LogRecord] = []
         self._newest_ns = state.newest_ns
-        self._tell_newest_ns = _after(state.newest_ns)
+        self._tell_newest_ns = tell_newest_after(state.newest_ns)
         self.stepped_back = 0
         """Records of this run that lay behind the newest by more than `STEPPED_BACK_NS`."""
         self._untimed = state.untimed
@@ -98,6 +80,11 @@ class InstanceConversion:
         return self._state
 
     @property
+    def waits(self) -> bool:
+        """Whether a call is open, or a line waits for a first time."""
+        return bool(self._pairs.calls or self._untimed)
+
+    @property
     def has_new(self) -> bool:
         """Whether `drain` would return anything."""
         return bool(self._spans or self._logs) or self._series.has_new
@@ -113,7 +100,7 @@ class InstanceConversion:
                 self.expire(time_ns)
             if time_ns >= self._tell_newest_ns:
                 self._metrics.newest(time_ns)
-                self._tell_newest_ns = _after(time_ns)
+                self._tell_newest_ns = tell_newest_after(time_ns)
         elif self._newest_ns - time_ns > STEPPED_BACK_NS:
             self.stepped_back += 1
         self._by_kind[record.kind](record)

@@ -40,6 +40,11 @@ class Lines(msgspec.Struct, frozen=True):
     lines: Sequence[bytes]
     oversized: bool = False
 
+    @property
+    def count(self) -> int:
+        """Lines, the one that was passed over included."""
+        return len(self.lines) + self.oversized
+
     def __repr__(self) -> str:
         return f"Lines({self.start}..{self.end}, {len(self.lines)} lines)"
 

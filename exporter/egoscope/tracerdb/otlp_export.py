@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
@@ -16,6 +14,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from egoscope.convert import semconv as s
+from egoscope.convert.ids import otlp_id
 from egoscope.errors import ConfigError
 from egoscope.otlp.client import Accepted, Outcome, Rejected
 from egoscope.otlp.grpc_client import outcome_of
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 _SCOPE: Final = InstrumentationScope(s.SCOPE_NAME, schema_url=s.SCHEMA_URL)
 _SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
 _STATUSES: Final = {"UNSET": Status(), "OK": Status(StatusCode.OK), "ERROR": Status(StatusCode.ERROR)}
-_HEX: Final = re.compile(r"[0-9a-f]+")
 _OPTIONS: Final = (
     ("grpc.enable_http_proxy", 0),  # the server is near; a proxy meant for the web must not swallow it
     ("grpc.initial_reconnect_backoff_ms", 200),
@@ -86,7 +84,7 @@ def target_of(endpoint: str) -> str:
 
 def readable(span: SpanData, events: Sequence[EventData], resource: Resource) -> ReadableSpan:
     """Make a span of the SDK. An id that is none of OpenTelemetry's is derived, and kept as an attribute."""
-    trace_id, span_id = _id(span.trace_id, 16), _id(span.span_id, 8)
+    trace_id, span_id = otlp_id(span.trace_id, 16), otlp_id(span.span_id, 8)
     attributes = dict(span.attributes)
     if trace_id != span.trace_id:
         attributes[s.RECORDED_TRACE_ID] = span.trace_id
@@ -95,7 +93,7 @@ def readable(span: SpanData, events: Sequence[EventData], resource: Resource) ->
     return ReadableSpan(
         span.name,
         context=_context(trace_id, span_id),
-        parent=_context(trace_id, _id(span.parent_id, 8)) if span.parent_id else None,
+        parent=_context(trace_id, otlp_id(span.parent_id, 8)) if span.parent_id else None,
         resource=resource,
         attributes=attributes,
         events=[Event(event.name, event.attributes, event.timestamp) for event in events],
@@ -109,9 +107,3 @@ def readable(span: SpanData, events: Sequence[EventData], resource: Resource) ->
 
 def _context(trace_id: str, span_id: str) -> SpanContext:
     return SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=False, trace_flags=_SAMPLED)
-
-
-def _id(text: str, size: int) -> str:
-    if len(text) == 2 * size and _HEX.fullmatch(text) and text.strip("0"):
-        return text
-    return blake2b(text.encode(), digest_size=size).hexdigest()
