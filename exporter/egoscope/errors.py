@@ -27,3 +27,7 @@ class RecordError(EgoscopeError):
 
 class NotConnectedError(EgoscopeError):
     """Something was recorded before `connect` or after `close`."""
+
+
+class QueryError(EgoscopeError):
+    """What was asked cannot be answered just now: a store that is locked, a server that does not answer."""
