@@ -85,8 +85,8 @@ class Sidecar(Server):
     def read_bytes(self) -> int:
         """Return how many bytes of all files are safely committed."""
         with self._state() as state:
-            rows = state.execute("SELECT checkpoint FROM files").fetchall()
-        return sum(checkpoint["offset"] for (data,) in rows if (checkpoint := orjson.loads(data)))
+            rows = state.execute("SELECT checkpoint FROM instances WHERE feed = 'ego_mcp'").fetchall()
+        return sum(orjson.loads(data)["offset"] for (data,) in rows)
 
     def waiting(self) -> int:
         """Return how many requests about log files wait for their acknowledgement."""

@@ -12,11 +12,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from egoscope.convert.ids import Ids
 from egoscope.convert.instance import InstanceConversion, InstanceState
+from egoscope.feeds import build_format
 from egoscope.otlp.client import Signal
 from egoscope.otlp.requests import encode_telemetry
-from egoscope.pipeline import convert_lines
 from egoscope.sources.base import Lines
-from egoscope.wiring import build_format
+from egoscope.sources.lines import convert_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from opentelemetry.proto.metrics.v1.metrics_pb2 import HistogramDataPoint, Metric, NumberDataPoint
     from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-    from egoscope.convert.instance import Telemetry
+    from egoscope.convert.conversion import Telemetry
     from egoscope.convert.series import SeriesRow
     from egoscope.sources.ego_mcp import EgoMcpFormat
 

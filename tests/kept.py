@@ -10,6 +10,7 @@ from egoscope.delivery.state import Batch, SourceRows
 from egoscope.otlp.client import Accepted, Outcome, Signal
 from egoscope.otlp.requests import encode_telemetry
 from egoscope.sources.base import FileCheckpoint
+from egoscope.sources.ego_mcp import SOURCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,7 +34,8 @@ class Batches:
         """Return the batch of the next lines."""
         telemetry = self._converting.batch(lines)
         state = self._converting.conversion.state
-        rows = SourceRows(self._source, checkpoint_at(self._converting.offset, self._source), state, telemetry.series)
+        checkpoint = checkpoint_at(self._converting.offset, self._source)
+        rows = SourceRows(self._source, SOURCE, checkpoint, state, telemetry.series)
         total = [(("egoscope.lines.unparsable", (("source", "ego_mcp"), ("reason", "x"))), self._converting.offset)]
         return Batch(rows, encode_telemetry(telemetry, RESOURCE), total)
 

@@ -1,38 +1,30 @@
-"""The way of one line, in order: read, redact, pair, convert, encode, commit. Only this module knows the order."""
+"""The way of one line or row: read, redact, pair, convert, encode, commit. Only this module knows the order."""
 
 from __future__ import annotations
 
 import logging
 import sqlite3
-from collections import Counter, OrderedDict
-from itertools import accumulate
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
-from egoscope.convert import semconv as s
-from egoscope.convert.ids import Ids
-from egoscope.convert.instance import InstanceConversion, InstanceState
+import msgspec
+
+from egoscope.convert.instance import InstanceState
 from egoscope.delivery.ledger import SIDECAR, Ledger
 from egoscope.delivery.outbox import BACKLOG, LIVE, Outbox
 from egoscope.delivery.state import Batch, SourceRows, StateFile
-from egoscope.model.record import Record
 from egoscope.otlp.requests import encode_telemetry
 from egoscope.sources.discovery import Reason
-from egoscope.sources.ego_mcp import SOURCE, EgoMcpFormat
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
+    from egoscope.convert.conversion import Conversion
     from egoscope.model.telemetry import Attribute
-    from egoscope.sources.base import FileCheckpoint, Lines, TailedFile
-    from egoscope.sources.tail import Tail
+    from egoscope.sources.feed import Checkpoint, Content, Feed, Unit
 
 logger = logging.getLogger(__name__)
 
-EARLIEST_NS: Final = 1_577_836_800 * 10**9
-"""2020-01-01. No ego-mcp wrote before; a clock that says so was not set yet. Loki has no schema for older times and
-answers as if it were down, so one such line would hold up all logs for ever."""
-AHEAD_NS: Final = 300 * 10**9
-"""Prometheus refuses what is ten minutes ahead of its own clock. Half of that is left for clocks that differ."""
 _READ_LAG_NS: Final = 10**9
 """A line is written a moment after the time it carries; series are kept alive only up to what was surely read."""
 _MOST_CONVERSIONS: Final = 64
@@ -43,75 +35,36 @@ _SLICES: Final = 4
 for one to be taken by each back end. Smaller slices cost a sixth more CPU time, so not when nobody waits."""
 
 
-def convert_lines(
-    log_format: EgoMcpFormat,
-    conversion: InstanceConversion,
-    lines: Lines,
-    *,
-    now_ns: int,
-    fallback_ns: int | None = None,
-) -> Counter[str]:
-    """Convert complete lines of one file; return how many were no records, by reason.
+class _Followed(msgspec.Struct, frozen=True):
+    """An instance that was read lately: what it belongs to, how it is converted, and how far it was read."""
 
-    `fallback_ns` (default: `now_ns`) is the time of a line that is no record where no other line has one.
-
-    A time further ahead of `now_ns` than `AHEAD_NS` is no usable time, nor is one before `EARLIEST_NS`: time never goes
-    back within a series, so one line from the future would drag all later ones with it.
-    """
-    unparsable: Counter[str] = Counter()
-    stepped_back = conversion.stepped_back
-    horizon_ns = now_ns + AHEAD_NS
-    fallback_ns = now_ns if fallback_ns is None else fallback_ns
-    if lines.oversized:
-        unparsable["too_long"] += 1
-        conversion.unparsable(lines.start, "too_long", fallback_ns)
-    # One step for all lines, then the next one: measured a third faster than line by line.
-    for record in list(map(log_format.read, lines.lines, _offsets(lines))):
-        if not isinstance(record, Record):
-            reason = record.reason
-        elif record.time_ns > horizon_ns:
-            reason = "time_in_future"
-        elif record.time_ns < EARLIEST_NS:
-            reason = "no_time"
-        else:
-            conversion.record(record)
-            continue
-        unparsable[reason] += 1
-        conversion.unparsable(record.offset, reason, fallback_ns)
-    log_format.note_stepped_back(conversion.stepped_back - stepped_back)
-    return unparsable
-
-
-def _offsets(lines: Lines) -> Iterator[int]:
-    return accumulate((len(line) + 1 for line in lines.lines), initial=lines.start)
+    feed: Feed
+    conversion: Conversion
+    checkpoint: Checkpoint
 
 
 class Pipeline:
-    """Moves lines from the followed files into the outbox."""
+    """Moves lines and rows from the followed instances into the outbox."""
 
     def __init__(
         self,
         *,
-        tail: Tail,
-        log_format: EgoMcpFormat,
+        feeds: Sequence[Feed],
         state: StateFile,
         outbox: Outbox,
         ledger: Ledger,
-        key: bytes,
-        resource: Callable[[FileCheckpoint], Sequence[Attribute]],
         sidecar_resource: Sequence[Attribute],
         clock_ns: Callable[[], int],
         batch_bytes: int,
         keepalive_ns: int,
         on_commit: Callable[[], None],
     ) -> None:
-        """`resource`: the attributes of a file's telemetry. `on_commit` is called when requests wait to be sent."""
-        self._tail, self._format, self._state, self._outbox = tail, log_format, state, outbox
-        self._ledger, self._key = ledger, key
-        self._resource, self._sidecar_resource = resource, sidecar_resource
+        """`on_commit` is called when requests wait to be sent."""
+        self._feeds, self._state, self._outbox = tuple(feeds), state, outbox
+        self._ledger, self._sidecar_resource = ledger, sidecar_resource
         self._clock_ns, self._batch_bytes, self._keepalive_ns = clock_ns, batch_bytes, keepalive_ns
         self._on_commit = on_commit
-        self._conversions: OrderedDict[str, tuple[InstanceConversion, FileCheckpoint]] = OrderedDict()
+        self._followed: OrderedDict[str, _Followed] = OrderedDict()
         self._uncommitted: tuple[Batch, int] | None = None
         self._next_tick_ns = 0
         self._live_ns = -_LIVE_FOR_NS
@@ -124,19 +77,21 @@ class Pipeline:
         """Whether a batch waits because the state file cannot be written."""
         return self._uncommitted is not None
 
-    def resume(self, checkpoints: Iterable[FileCheckpoint]) -> None:
-        """Take up the files of an earlier run: open calls expire and series stay alive though no line comes."""
+    def resume(self) -> None:
+        """Take up the instances of an earlier run: open calls expire and series stay alive though nothing comes."""
         living_ns = self._clock_ns() - self._keepalive_ns
-        for checkpoint in checkpoints:
-            state, series = self._state.source(checkpoint.source)
-            if len(self._conversions) < _MOST_CONVERSIONS and (state.open_calls or state.newest_ns >= living_ns):
-                conversion = InstanceConversion(Ids(self._key, checkpoint.source), state, series)
-                self._conversions[checkpoint.source] = conversion, checkpoint
+        for feed in self._feeds:
+            for checkpoint in self._state.checkpoints(feed.source, feed.checkpoint_type):
+                if len(self._followed) >= _MOST_CONVERSIONS:
+                    return
+                conversion = self._conversion(feed, checkpoint)
+                if conversion.waits or conversion.newest_ns >= living_ns:
+                    self._followed[checkpoint.source] = _Followed(feed, conversion, checkpoint)
 
     @property
     def newest_ns(self) -> int:
-        """The time of the newest event of any file that is looked after now; 0 if there is none."""
-        return max((conversion.newest_ns for conversion, _ in self._conversions.values()), default=0)
+        """The time of the newest event of any instance that is looked after now; 0 if there is none."""
+        return max((one.conversion.newest_ns for one in self._followed.values()), default=0)
 
     def begin(self) -> None:
         """Tell that the sidecar starts: the first points of a run are of now, before any of the past.
@@ -148,18 +103,18 @@ class Pipeline:
         self._commit_ledger(self._clock_ns())
 
     def run_once(self) -> bool:
-        """Look at all files once, live ones first and then one batch of backlog; return whether there is more to do.
+        """Look at all instances once, live ones first, then one batch of backlog; return whether there is more to do.
 
         A batch that could not be committed (the disk is full) is kept and tried again before anything else is read.
         """
         if self._uncommitted is not None and not self._commit(*self._uncommitted):
             return False
         looked_ns = self._clock_ns()
-        files = self._tail.scan()
-        self.unread_bytes = sum(file.unread_bytes for file in files)
+        found = self._scan()
+        self.unread_bytes = sum(unit.unread_bytes for _, unit in found)
         more = False
-        for file in files:
-            lane = LIVE if file.live and not self._outbox.has_backlog(file.checkpoint.source) else BACKLOG
+        for feed, unit in found:
+            lane = LIVE if unit.live and not self._outbox.has_backlog(unit.checkpoint.source) else BACKLOG
             if not self._outbox.room(lane):
                 self._pause(paused=True)
                 continue
@@ -168,20 +123,25 @@ class Pipeline:
                 self._live_ns = looked_ns
             elif looked_ns - self._live_ns < _LIVE_FOR_NS:
                 slice_bytes //= _SLICES
-            if (lines := file.read(slice_bytes)) is None:
+            if (content := unit.read(slice_bytes)) is None:
                 continue
-            if not self._take(file, lines, lane):
+            if not self._take(feed, unit.checkpoint, content, lane):
                 return False
             more = True
             if lane == BACKLOG:
-                break  # look at the live files again before the next slice of backlog
+                break  # look at the live ones again before the next slice of backlog
         else:
             if self._outbox.room(BACKLOG):
                 self._pause(paused=False)
         if looked_ns >= self._next_tick_ns:
-            self._tick(looked_ns, {file.checkpoint.source for file in files if file.unread_bytes})
+            self._tick(looked_ns, {unit.checkpoint.source for _, unit in found if unit.unread_bytes})
             self._next_tick_ns = looked_ns + _TICK_NS
         return more
+
+    def _scan(self) -> list[tuple[Feed, Unit]]:
+        """Return what may have something new: the live of all feeds, then the backlog, in each feed's own order."""
+        found = [(feed, unit) for feed in self._feeds for unit in feed.scan()]
+        return sorted(found, key=lambda one: not one[1].live) if len(self._feeds) > 1 else found
 
     def finish(self) -> None:
         """Commit what the ledger still holds; the last thing before the state file is closed."""
@@ -189,19 +149,19 @@ class Pipeline:
         if self._uncommitted is None or self._commit(*self._uncommitted):
             self._commit_ledger(self._clock_ns())
 
-    def _take(self, file: TailedFile, lines: Lines, lane: int) -> bool:
-        now_ns = self._clock_ns()
-        checkpoint = file.checkpoint
-        conversion = self._conversion(checkpoint)
-        self._ledger.unparsable(SOURCE, convert_lines(self._format, conversion, lines, now_ns=now_ns))
-        return self._commit_conversion(conversion, checkpoint, lane)
+    def _take(self, feed: Feed, checkpoint: Checkpoint, content: Content, lane: int) -> bool:
+        one = self._follow(feed, checkpoint)
+        unparsable = feed.convert(one.conversion, content, now_ns=self._clock_ns())
+        self._ledger.unparsable(feed.source, unparsable)
+        return self._commit_conversion(one, lane)
 
-    def _commit_conversion(self, conversion: InstanceConversion, checkpoint: FileCheckpoint, lane: int) -> bool:
-        telemetry = conversion.drain()
-        for policy in self._format.policies:
+    def _commit_conversion(self, one: _Followed, lane: int) -> bool:
+        feed, checkpoint = one.feed, one.checkpoint
+        telemetry = one.conversion.drain()
+        for policy in feed.policies:
             self._ledger.redacted(policy.source, policy.drain_audit())
-        rows = SourceRows(checkpoint.source, checkpoint, conversion.state, telemetry.series)
-        requests = encode_telemetry(telemetry, self._resource(checkpoint))
+        rows = SourceRows(checkpoint.source, feed.source, checkpoint, one.conversion.state, telemetry.series)
+        requests = encode_telemetry(telemetry, feed.resource(checkpoint))
         return self._commit(Batch(rows, requests, self._ledger.changes()), lane)
 
     def _commit(self, batch: Batch, lane: int) -> bool:
@@ -219,43 +179,47 @@ class Pipeline:
             self._on_commit()
         return True
 
-    def _conversion(self, checkpoint: FileCheckpoint) -> InstanceConversion:
-        found = self._conversions.get(checkpoint.source)
-        if found is None:
-            state, series = self._state.source(checkpoint.source)
-            conversion = InstanceConversion(Ids(self._key, checkpoint.source), state, series)
-            if len(self._conversions) >= _MOST_CONVERSIONS:
-                del self._conversions[self._least_needed()]  # everything of it is in the state file
-        else:
-            conversion = found[0]
-        self._conversions[checkpoint.source] = conversion, checkpoint
-        self._conversions.move_to_end(checkpoint.source)
-        return conversion
+    def _follow(self, feed: Feed, checkpoint: Checkpoint) -> _Followed:
+        """Return the instance at this checkpoint, taken up from the state file where it was not read lately."""
+        found = self._followed.get(checkpoint.source)
+        conversion = found.conversion if found else self._conversion(feed, checkpoint)
+        if found is None and len(self._followed) >= _MOST_CONVERSIONS:
+            del self._followed[self._least_needed()]  # everything of it is in the state file
+        one = self._followed[checkpoint.source] = _Followed(feed, conversion, checkpoint)
+        self._followed.move_to_end(checkpoint.source)
+        return one
+
+    def _conversion(self, feed: Feed, checkpoint: Checkpoint) -> Conversion:
+        state, series = self._state.source(checkpoint.source, feed.state_type)
+        return feed.conversion(checkpoint, state, series)
 
     def _least_needed(self) -> str:
-        """Return the source that was read longest ago, of those where no call is open: the others are to expire."""
-        for source, (conversion, _) in self._conversions.items():
-            if not conversion.state.open_calls:
+        """Return the source that was read longest ago, of those where nothing is open: the others are to expire."""
+        for source, one in self._followed.items():
+            if not one.conversion.waits:
                 return source
-        return next(iter(self._conversions))
+        return next(iter(self._followed))
 
     def _tick(self, looked_ns: int, unread: set[str]) -> None:
-        """Expire calls and keep series alive in files that were read to their end, up to what was surely read."""
+        """Expire calls and keep series alive in what was read to its end, up to what was surely read."""
         read_ns = looked_ns - _READ_LAG_NS
-        for source, (conversion, checkpoint) in list(self._conversions.items()):
+        for source, one in list(self._followed.items()):
             if source in unread or self._outbox.has_any(source):
                 continue
+            conversion = one.conversion
             conversion.expire(read_ns)
             if read_ns - conversion.newest_ns <= self._keepalive_ns:
                 conversion.keep_alive(read_ns)
-            if conversion.has_new and not self._commit_conversion(conversion, checkpoint, LIVE):
+            if conversion.has_new and not self._commit_conversion(one, LIVE):
                 return
-        self._tell_of_gone_files()
+        self._tell_of_problems()
         if self._ledger.due(looked_ns // 1_000_000):
             self._commit_ledger(looked_ns)
 
-    def _tell_of_gone_files(self) -> None:
-        gone = {one.path for one in self._tail.problems() if one.reason is Reason.GONE_UNREAD}
+    def _tell_of_problems(self) -> None:
+        for feed in self._feeds:
+            self._ledger.source_problems(feed.source, feed.drain_problems())
+        gone = {one.path for feed in self._feeds for one in feed.problems() if one.reason is Reason.GONE_UNREAD}
         if gone - self._gone:
             logger.warning("a file went away before it was read to its end")
         self._gone = gone
@@ -266,7 +230,7 @@ class Pipeline:
         if not self._ledger.has_points:
             return
         telemetry = self._ledger.drain(now_ns // 1_000_000)
-        rows = SourceRows(SIDECAR, None, InstanceState(), telemetry.series)
+        rows = SourceRows(SIDECAR, SIDECAR, None, InstanceState(), telemetry.series)
         requests = encode_telemetry(telemetry, self._sidecar_resource)
         taken = [one for one, *_ in refused]
         self._commit(Batch(rows, requests, self._ledger.changes(), taken), LIVE)
@@ -278,8 +242,3 @@ class Pipeline:
                 logger.warning("reading is paused: the outbox is full")
             else:
                 logger.info("reading goes on: the outbox has room")
-
-
-def file_resource(checkpoint: FileCheckpoint, base: Sequence[Attribute]) -> tuple[Attribute, ...]:
-    """Return the resource of one log file: the agent's service, one instance a file."""
-    return ((s.SERVICE_NAME, "ego-mcp"), (s.SERVICE_INSTANCE_ID, checkpoint.source), (s.SOURCE, SOURCE), *base)

@@ -15,25 +15,23 @@ from watchfiles import watch
 from egoscope import __version__
 from egoscope.convert import catalogue as c
 from egoscope.convert import semconv as s
-from egoscope.convert.ids import instance_id, subkey
+from egoscope.convert.ids import instance_id
+from egoscope.convert.instance import InstanceState
 from egoscope.delivery.key import load_key
 from egoscope.delivery.ledger import SIDECAR, Ledger
 from egoscope.delivery.outbox import Delivery, Outbox
 from egoscope.delivery.state import StateFile
 from egoscope.errors import DeliveryError, StateError
+from egoscope.feeds import build_feeds, host_resource
 from egoscope.health import HealthServer
 from egoscope.otlp.client import Signal, Unavailable
 from egoscope.otlp.grpc_client import GrpcExporter
 from egoscope.own_telemetry import OwnTelemetry
-from egoscope.pipeline import Pipeline, file_resource
-from egoscope.policies import load_policy
-from egoscope.sources.ego_mcp import SOURCE, SOURCE_EVENTS, EgoMcpFormat
-from egoscope.sources.tail import Tail
+from egoscope.pipeline import Pipeline
 from egoscope.store.sqlite import EmbeddedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
     from egoscope.config import Settings
     from egoscope.model.telemetry import Attribute
@@ -46,15 +44,6 @@ _UNAVAILABLE_LIMIT_S: Final = 60
 _ANSWER_GRACE_S: Final = 3.0
 """How long an answer is waited for at the end. Docker kills ten seconds after it asked."""
 _HOUSEKEEPING_EVERY_S: Final = 3600
-
-
-def build_format(key: bytes, policy_dir: Path | None) -> EgoMcpFormat:
-    """Return the reader of ego-mcp's formats with its policies. Raises ConfigError for a bad policy."""
-    pseudonyms = subkey(key, "pseudonyms")
-    return EgoMcpFormat(
-        load_policy(SOURCE, key=pseudonyms, extension_dir=policy_dir),
-        load_policy(SOURCE_EVENTS, key=pseudonyms, extension_dir=policy_dir),
-    )
 
 
 def build_exporter(settings: Settings) -> Exporter:
@@ -78,7 +67,7 @@ def sidecar_resource(settings: Settings, key: bytes) -> tuple[Attribute, ...]:
         (s.SERVICE_INSTANCE_ID, name),
         (s.SERVICE_VERSION, __version__),
     )
-    return (*resource, *_host(settings))
+    return (*resource, *host_resource(settings))
 
 
 def _join(threads: Iterable[threading.Thread], within_s: float) -> None:
@@ -86,10 +75,6 @@ def _join(threads: Iterable[threading.Thread], within_s: float) -> None:
     deadline_s = time.monotonic() + within_s
     for thread in threads:
         thread.join(max(0.0, deadline_s - time.monotonic()))
-
-
-def _host(settings: Settings) -> tuple[Attribute, ...]:
-    return ((s.HOST_NAME, settings.host_name),) if settings.host_name else ()
 
 
 class Sidecar:
@@ -112,34 +97,24 @@ class Sidecar:
 
     def _build(self, settings: Settings, *, state_existed: bool, exporter: Exporter | None) -> None:
         key = load_key(settings.key_path, state_exists=state_existed)
-        log_format = build_format(key, settings.policy_dir)
+        self._feeds = build_feeds(settings, key, self._state)
         self._exporter = exporter or build_exporter(settings)
         self._outbox = Outbox(self._state, limit_bytes=settings.outbox_limit_mib * _MIB)
         self._stop, self._wake = threading.Event(), {signal: threading.Event() for signal in Signal}
-        self._tail = Tail(
-            settings.patterns,
-            derive_id=lambda device, inode, head: instance_id(key, device, inode, head),
-            known=self._state.checkpoints(),
-            fingerprint_key=subkey(key, "fingerprints"),
-            max_line_bytes=settings.max_line_mib * _MIB,
-        )
-        own_resource, host = sidecar_resource(settings, key), _host(settings)
-        _, own_series = self._state.source(SIDECAR)
+        own_resource = sidecar_resource(settings, key)
+        _, own_series = self._state.source(SIDECAR, InstanceState)
         self.pipeline = Pipeline(
-            tail=self._tail,
-            log_format=log_format,
+            feeds=self._feeds,
             state=self._state,
             outbox=self._outbox,
             ledger=Ledger(self._state.ledger(), own_series),
-            key=key,
-            resource=lambda checkpoint: file_resource(checkpoint, host),
             sidecar_resource=own_resource,
             clock_ns=time.time_ns,
             batch_bytes=settings.batch_kib * 1024,
             keepalive_ns=int(settings.keepalive_h * 3600e9),
             on_commit=self._wake_all,
         )
-        self.pipeline.resume(self._state.checkpoints())
+        self.pipeline.resume()
         self._next_housekeeping_s = 0.0
         self._own = OwnTelemetry(self._exporter, own_resource, self._gauges()) if settings.telemetry else None
         self._deliveries = {
@@ -209,7 +184,8 @@ class Sidecar:
         """Let go of everything."""
         if self._own:
             self._own.close()
-        self._tail.close()
+        for feed in self._feeds:
+            feed.close()
         self._exporter.close()
         self._state.close()
 
@@ -226,7 +202,7 @@ class Sidecar:
             return
         self._next_housekeeping_s = now_s + _HOUSEKEEPING_EVERY_S
         try:
-            self._state.forget(self._tail.forgotten())
+            self._state.forget([source for feed in self._feeds for source in feed.forgotten()])
             if isinstance(self._exporter, EmbeddedStore) and (newest_ns := self.pipeline.newest_ns):
                 # From the newest event on: who looks at an old log wants to see it.
                 self._exporter.prune(newest_ns - int(self._settings.prune_days * 86_400e9))
@@ -241,7 +217,7 @@ class Sidecar:
         """Turn notifications into a look; where none come, `run` looks by itself every `poll_s`."""
         paths: list[str] = []
         while not self._stop.is_set():
-            paths = list(self._tail.watch_paths())
+            paths = self._watch_paths()
             if not paths:
                 self._stop.wait(1.0)
                 continue
@@ -256,19 +232,24 @@ class Sidecar:
                     yield_on_timeout=True,
                 ):
                     changed.set()
-                    if list(self._tail.watch_paths()) != paths:
+                    if self._watch_paths() != paths:
                         break
             except OSError:
                 logger.warning("no notifications of file changes: polling only")
                 return
 
+    def _watch_paths(self) -> list[str]:
+        return sorted({path for feed in self._feeds for path in feed.watch_paths()})
+
     def _gauges(self) -> dict[c.Metric, Callable[[], float]]:
+        budget_usd = self._settings.budget_usd
         return {
+            **({c.BUDGET: lambda: budget_usd} if budget_usd is not None else {}),
             c.LAG_TIME: self._lag_s,
             c.LAG_BYTES: lambda: float(self.pipeline.unread_bytes),
             c.OUTBOX_BYTES: lambda: float(self._outbox.waiting().size),
             c.OUTBOX_LIMIT: lambda: float(self._outbox.limit_bytes),
-            c.FILES: lambda: float(len(self._tail.files())),
+            c.FILES: lambda: float(sum(len(feed.units()) for feed in self._feeds)),
             c.DISK_FREE: lambda: float(shutil.disk_usage(self._settings.state_dir).free),
             c.DISK_SIZE: lambda: float(shutil.disk_usage(self._settings.state_dir).total),
             c.UTC_OFFSET: lambda: float(time.localtime().tm_gmtoff),

@@ -15,7 +15,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from egoscope.convert.catalogue import METRICS, Kind
-from egoscope.convert.instance import Telemetry
+from egoscope.convert.conversion import Telemetry
 from egoscope.convert.semconv import LOG_FILE_RECORD_OFFSET, SCHEMA_URL
 from egoscope.convert.series import PointBatch
 from egoscope.model.telemetry import Constants, LogRecord, Span, SpanEvent, SpanKind

@@ -137,8 +137,8 @@ class SidecarProcess:
     def positions(self) -> dict[str, tuple[Path, int]]:
         """Return name last seen and committed position of every file it has ever read, by instance id."""
         with self._state() as db:
-            rows = [json.loads(row[0]) for row in db.execute("SELECT checkpoint FROM files")]
-        return {row["source"]: (Path(row["path"]), row["offset"]) for row in rows if row is not None}
+            rows = [json.loads(row[0]) for row in db.execute("SELECT checkpoint FROM instances WHERE feed = 'ego_mcp'")]
+        return {row["source"]: (Path(row["path"]), row["offset"]) for row in rows}
 
     def position(self, path: Path) -> int:
         """Return the committed position in a file; 0 where nothing of it is."""

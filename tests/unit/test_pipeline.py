@@ -7,16 +7,19 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-from converted import KEY, RESOURCE, Sent, scalars
+from converted import KEY, Sent, scalars
 from ego_lines import START_MS, completed, invoked, said
 
 from egoscope.delivery.ledger import Ledger
 from egoscope.delivery.outbox import Outbox
 from egoscope.delivery.state import StateFile
+from egoscope.feeds import build_format
 from egoscope.otlp.client import Signal
 from egoscope.pipeline import Pipeline
+from egoscope.sources.base import FileCheckpoint
+from egoscope.sources.ego_mcp import SOURCE
+from egoscope.sources.lines import LineFeed
 from egoscope.sources.tail import Tail
-from egoscope.wiring import build_format
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,21 +38,21 @@ class Rig:
         self.now_ns = (START_MS + 10**7) * 1_000_000
         self.state = StateFile(folder / "state.db")
         self.outbox = Outbox(self.state, limit_bytes=limit_bytes)
-        self.tail = Tail([str(self.log)], derive_id=lambda _device, _inode, _head: "i1", known=self.state.checkpoints())
+        self.tail = Tail([str(self.log)], derive_id=lambda _device, _inode, _head: "i1", known=self._known())
         self.pipeline = Pipeline(
-            tail=self.tail,
-            log_format=build_format(KEY, None),
+            feeds=[LineFeed(self.tail, build_format(KEY, None), key=KEY)],
             state=self.state,
             outbox=self.outbox,
             ledger=Ledger(self.state.ledger(), []),
-            key=KEY,
-            resource=lambda _checkpoint: RESOURCE,
             sidecar_resource=(("service.name", "egoscope"),),
             clock_ns=lambda: self.now_ns,
             batch_bytes=16 * 1024,
             keepalive_ns=0,
             on_commit=lambda: None,
         )
+
+    def _known(self) -> list[FileCheckpoint]:
+        return self.state.checkpoints(SOURCE, FileCheckpoint)
 
     def write(self, *lines: bytes) -> None:
         """Append lines to the log."""

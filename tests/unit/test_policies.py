@@ -13,7 +13,7 @@ from egoscope.errors import ConfigError
 from egoscope.policies import load_policy
 from egoscope.redaction import AuditKey
 from egoscope.rules import Action
-from egoscope.wiring import build_format
+from egoscope.feeds import build_format
 
 if TYPE_CHECKING:
     from pathlib import Path

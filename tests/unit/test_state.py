@@ -13,9 +13,12 @@ import pytest
 from ego_lines import FEELING, completed, invoked, said
 from kept import Batches
 
+from egoscope.convert.instance import InstanceState
 from egoscope.delivery.outbox import LIVE, Outbox
 from egoscope.delivery.state import SCHEMA_VERSION, StateFile
 from egoscope.errors import StateError
+from egoscope.sources.base import FileCheckpoint
+from egoscope.sources.ego_mcp import SOURCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +33,7 @@ SECOND = (invoked(50), said(60, "Routing tool call"), invoked(70, "recall"))
 def everything(state: StateFile) -> Any:
     """Return all that must agree: positions, conversion state, series, ledger and requests."""
     requests = state.db.execute("SELECT signal, lane, source, items, data FROM outbox ORDER BY id").fetchall()
-    kept = state.checkpoints(), *state.source("i1"), sorted(state.ledger().items())
+    kept = state.checkpoints(SOURCE, FileCheckpoint), *state.source("i1", InstanceState), sorted(state.ledger().items())
     return msgspec.json.encode(kept), requests
 
 
@@ -49,9 +52,11 @@ def test_what_was_committed_is_there_after_a_restart(tmp_path: Path) -> None:
     state.close()
     with closing(StateFile(tmp_path / "state.db")) as opened:
         assert everything(opened) == before
-        conversion, series = opened.source("i1")
+        conversion, series = opened.source("i1", InstanceState)
         assert [one.tool for one in conversion.open_calls] == ["remember", "recall"]
-        assert [one.offset for one in opened.checkpoints()] == [sum(len(line) + 1 for line in FIRST + SECOND)]
+        assert [one.offset for one in opened.checkpoints(SOURCE, FileCheckpoint)] == [
+            sum(len(line) + 1 for line in FIRST + SECOND)
+        ]
         assert Outbox(opened, limit_bytes=1).waiting().requests == 5  # no span in the second batch
         assert len(series) > 10
         assert len(opened.ledger()) == 1
@@ -156,6 +161,51 @@ def test_a_newer_schema_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+def as_schema_1(path: Path) -> None:
+    """Make of a state file what the egoscope before 0.2 wrote: log files only, in a table of that name."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.executescript("""
+            CREATE TABLE files (source TEXT PRIMARY KEY, checkpoint BLOB NOT NULL, conversion BLOB NOT NULL)
+            WITHOUT ROWID;
+            INSERT INTO files SELECT source, checkpoint, conversion FROM instances;
+            INSERT INTO files VALUES ('_sidecar', CAST('null' AS BLOB), CAST('{}' AS BLOB));
+            DROP TABLE instances;
+            PRAGMA user_version = 1;
+        """)
+
+
+def test_a_state_file_of_schema_1_goes_on_where_it_was(tmp_path: Path) -> None:
+    """Positions, open calls, series, ledger and requests are what they were; and the file is of today's schema."""
+    path = tmp_path / "state.db"
+    with closing(StateFile(path)) as state:
+        commit(state, Batches().of(*FIRST))
+        before = everything(state)
+    as_schema_1(path)
+    with closing(StateFile(path)) as state:
+        assert everything(state) == before
+        assert state.db.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
+        commit(state, Batches("i2").of(*SECOND))
+        assert len(state.checkpoints(SOURCE, FileCheckpoint)) == 2
+
+
+def test_a_crash_amid_the_migration_leaves_the_old_schema(tmp_path: Path) -> None:
+    """It is one transaction: what was there is still readable, by either egoscope."""
+    path = tmp_path / "state.db"
+    with closing(StateFile(path)) as state:
+        commit(state, Batches().of(*FIRST))
+        before = everything(state)
+    as_schema_1(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("CREATE TABLE instances (in_the_way TEXT)")
+    with pytest.raises(StateError):
+        StateFile(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        assert db.execute("SELECT count(*) FROM files").fetchone()[0] == 2
+        db.execute("DROP TABLE instances")
+    with closing(StateFile(path)) as state:
+        assert everything(state) == before
+
+
 def test_a_database_of_somebody_else_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     """It has no version of ours, but it is not empty either."""
     path = tmp_path / "state.db"
@@ -187,7 +237,7 @@ def test_a_forgotten_source_leaves_its_requests_to_be_sent(tmp_path: Path) -> No
         commit(state, Batches("i2").of(*SECOND))
         waiting = Outbox(state, limit_bytes=1 << 20).waiting()
         state.forget(["i1"])
-        assert [one.source for one in state.checkpoints()] == ["i2"]
-        assert state.source("i1")[1] == []
-        assert state.source("i2")[1] != []
+        assert [one.source for one in state.checkpoints(SOURCE, FileCheckpoint)] == ["i2"]
+        assert state.source("i1", InstanceState)[1] == []
+        assert state.source("i2", InstanceState)[1] != []
         assert Outbox(state, limit_bytes=1 << 20).waiting() == waiting

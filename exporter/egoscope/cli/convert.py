@@ -1,10 +1,10 @@
-"""`egoscope convert`: the whole conversion of files, without sending: one OTLP/JSON export request a line."""
+"""`egoscope convert`: the whole conversion, without sending: one OTLP/JSON export request a line."""
 
 from __future__ import annotations
 
 import base64
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import orjson
@@ -12,94 +12,98 @@ from google.protobuf.json_format import MessageToDict
 
 from egoscope.convert import semconv as s
 from egoscope.convert.catalogue import REDACTIONS
-from egoscope.convert.ids import Ids, instance_id
-from egoscope.convert.instance import InstanceConversion, InstanceState, Telemetry
 from egoscope.delivery.key import load_key
 from egoscope.delivery.ledger import Ledger
 from egoscope.errors import ConfigError, SourceError
+from egoscope.feeds import CONVERTIBLE
 from egoscope.otlp.client import Signal
 from egoscope.otlp.requests import Request, encode_telemetry
 from egoscope.otlp.split import REQUESTS
-from egoscope.pipeline import convert_lines, file_resource
-from egoscope.sources.ego_mcp import SOURCE
-from egoscope.sources.tail import Tail
-from egoscope.wiring import build_format, sidecar_resource
+from egoscope.wiring import sidecar_resource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
     from egoscope.config import Settings
-    from egoscope.sources.base import TailedFile
-    from egoscope.sources.ego_mcp import EgoMcpFormat
+    from egoscope.convert.conversion import Conversion
+    from egoscope.model.telemetry import Attribute
+    from egoscope.sources.feed import Feed, Unit
 
 _NO_CLOCK_NS: Final = 4_102_444_800 * 10**9  # 2100: nothing is in the future of a recorded file
 _UNKNOWN_NS: Final = 0  # OTLP: the time is unknown
 _FOREVER_NS: Final = 2**62
+_WORDS: Final[dict[str, tuple[str, str, str]]] = dict.fromkeys(("ego-mcp", "ego_mcp"), ("lines", "file(s)", "calls"))
 
 
 def run_convert(source: str, path: str, out: Path, settings: Settings) -> str:
-    """Convert every file that `path` names into `out`; return the summary for people.
+    """Convert everything that `path` names into `out`; return the summary for people.
 
-    Deterministic: the same bytes and key give the same files, wherever the log stands.
+    Deterministic: the same bytes and key give the same files, wherever the log or database stands.
     """
-    if source not in ("ego-mcp", SOURCE):
-        raise ConfigError(f"--source {source}: not known; this egoscope reads ego-mcp")
+    if source not in CONVERTIBLE:
+        raise ConfigError(f"--source {source}: not known; this egoscope reads {', '.join(CONVERTIBLE)}")
     key = load_key(settings.key_path, state_exists=(settings.state_dir / "state.db").exists())
-    log_format = build_format(key, settings.policy_dir)
-    tail = Tail(
-        [path],
-        derive_id=lambda _device, _inode, head: instance_id(key, 0, 0, head),
-        max_line_bytes=settings.max_line_mib * 1024 * 1024,
-    )
-    files = sorted(tail.scan(), key=lambda file: file.checkpoint.path)
-    if not files:
-        problems = "; ".join(f"{one.path}: {one.reason}" for one in tail.problems()) or f"{path}: nothing to read"
-        raise SourceError(f"no log to convert: {problems}")
+    with closing(CONVERTIBLE[source](path, settings, key)) as feed:
+        units = sorted(feed.scan(), key=lambda unit: unit.checkpoint.path)
+        if not units:
+            problems = "; ".join(f"{one.path}: {one.reason}" for one in feed.problems()) or f"{path}: nothing to read"
+            raise SourceError(f"nothing to convert: {problems}")
+        summary = _convert(feed, units, out, settings, sidecar_resource(settings, key))
+    (out / "summary.json").write_bytes(orjson.dumps(summary, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    return _sentence(source, summary)
+
+
+def _convert(
+    feed: Feed, units: Sequence[Unit], out: Path, settings: Settings, sidecar: Sequence[Attribute]
+) -> dict[str, Any]:
     out.mkdir(parents=True, exist_ok=True)
     ledger = Ledger({}, [])
     counts: Counter[str] = Counter()
     newest_ns = 0
     with ExitStack() as stack:
         outputs = {signal: stack.enter_context((out / f"{signal}.jsonl").open("wb")) for signal in Signal}
-        for file in files:
-            conversion = InstanceConversion(Ids(key, file.checkpoint.source), InstanceState(), [])
-            for telemetry in _telemetry(log_format, conversion, file, settings.batch_kib * 1024, ledger, counts):
-                _count(counts, telemetry)
-                _write(outputs, encode_telemetry(telemetry, file_resource(file.checkpoint, ())))
-            for policy in log_format.policies:
-                ledger.redacted(policy.source, policy.drain_audit())
-            newest_ns = max(newest_ns, conversion.newest_ns)
-        _write(outputs, encode_telemetry(ledger.drain(newest_ns // 1_000_000), sidecar_resource(settings, key)))
-    tail.close()
-    summary = {"files": len(files), **counts, "fields": _fields(ledger)}
-    (out / "summary.json").write_bytes(orjson.dumps(summary, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    return _sentence(summary)
+        for unit in units:
+            newest_ns = max(newest_ns, _convert_unit(feed, unit, settings.batch_kib * 1024, ledger, counts, outputs))
+        _write(outputs, encode_telemetry(ledger.drain(newest_ns // 1_000_000), sidecar))
+    return {"files": len(units), **counts, "fields": _fields(ledger)}
 
 
-def _telemetry(
-    log_format: EgoMcpFormat,
-    conversion: InstanceConversion,
-    file: TailedFile,
+def _convert_unit(
+    feed: Feed,
+    unit: Unit,
     batch_bytes: int,
     ledger: Ledger,
     counts: Counter[str],
-) -> Iterator[Telemetry]:
-    while (lines := file.read(batch_bytes)) is not None:
-        unparsable = convert_lines(log_format, conversion, lines, now_ns=_NO_CLOCK_NS, fallback_ns=_UNKNOWN_NS)
-        ledger.unparsable(SOURCE, unparsable)
-        counts["lines"] += len(lines.lines) + lines.oversized
+    outputs: Mapping[Signal, BinaryIO],
+) -> int:
+    """Write what one file or database becomes; return the time of its newest record."""
+    conversion: Conversion | None = None
+    while (content := unit.read(batch_bytes)) is not None:
+        conversion = conversion or feed.conversion(unit.checkpoint, feed.state_type(), [])
+        unparsable = feed.convert(conversion, content, now_ns=_NO_CLOCK_NS, fallback_ns=_UNKNOWN_NS)
+        ledger.unparsable(feed.source, unparsable)
+        counts["lines"] += content.count
         counts["unparsable"] += unparsable.total()
-        yield conversion.drain()
+        _told(feed, unit, conversion, counts, outputs)
+    if conversion is None:
+        return 0
     conversion.expire(_FOREVER_NS)
-    yield conversion.drain()
+    _told(feed, unit, conversion, counts, outputs)
+    for policy in feed.policies:
+        ledger.redacted(policy.source, policy.drain_audit())
+    return conversion.newest_ns
 
 
-def _count(counts: Counter[str], telemetry: Telemetry) -> None:
+def _told(
+    feed: Feed, unit: Unit, conversion: Conversion, counts: Counter[str], outputs: Mapping[Signal, BinaryIO]
+) -> None:
+    telemetry = conversion.drain()
     counts["spans"] += len(telemetry.spans)
     counts["log_records"] += len(telemetry.logs)
     counts["points"] += sum(len(batch.points) for batch in telemetry.points)
+    _write(outputs, encode_telemetry(telemetry, feed.resource(unit.checkpoint)))
 
 
 def _write(outputs: Mapping[Signal, BinaryIO], requests: list[Request]) -> None:
@@ -138,13 +142,14 @@ def _fields(ledger: Ledger) -> list[dict[str, Any]]:
     ]
 
 
-def _sentence(summary: dict[str, Any]) -> str:
+def _sentence(source: str, summary: dict[str, Any]) -> str:
     actions: Counter[str] = Counter()
     for field in summary["fields"]:
         actions[field[s.ACTION]] += field["count"]
     done = ", ".join(f"{count} {action}" for action, count in sorted(actions.items()))
+    lines, files, calls = _WORDS.get(source, ("rows", "database(s)", "spans"))
     return (
-        f"{summary['lines']} lines of {summary['files']} file(s): {summary['spans']} calls, "
+        f"{summary['lines']} {lines} of {summary['files']} {files}: {summary['spans']} {calls}, "
         f"{summary['log_records']} log records, {summary['points']} points; "
         f"{summary['unparsable']} unparsable. Values: {done}."
     )

@@ -8,7 +8,7 @@ import msgspec
 
 from egoscope.convert.catalogue import METRICS
 from egoscope.convert.series import SILENCE_MS, PointBatch, SeriesRow
-from egoscope.model.telemetry import LogRecord, Span
+from egoscope.model.telemetry import LogRecord, Span  # noqa: TC001 (msgspec reads the annotations of Telemetry)
 
 if TYPE_CHECKING:
     from egoscope.convert.catalogue import Metric

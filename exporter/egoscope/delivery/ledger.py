@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, cast
 
 from egoscope.convert import semconv as s
-from egoscope.convert.catalogue import METRICS, REDACTIONS, REJECTED, START_TIME, UNPARSABLE
-from egoscope.convert.instance import Telemetry
+from egoscope.convert.catalogue import REDACTIONS, REJECTED, SOURCE_PROBLEMS, START_TIME, UNPARSABLE
+from egoscope.convert.conversion import CATALOGUE, Telemetry
 from egoscope.convert.logs import of_audit
 from egoscope.convert.series import SILENCE_MS, SeriesSet
 from egoscope.model.telemetry import Attribute
@@ -27,7 +27,6 @@ SIDECAR: Final = "_sidecar"
 """The ledger's name where sources have an id."""
 
 POINT_EVERY_MS: Final = 5_000
-_CATALOGUE: Final = {metric.name: metric for metric in METRICS}
 
 LedgerKey = tuple[str, tuple[Attribute, ...]]
 
@@ -38,7 +37,7 @@ class Ledger:
     def __init__(self, totals: Mapping[LedgerKey, int], series: list[SeriesRow]) -> None:
         self.totals = dict(totals)
         self._changed: set[LedgerKey] = set()
-        self._series = SeriesSet(_CATALOGUE, series)
+        self._series = SeriesSet(CATALOGUE, series)
         self._unsent = bool(totals)
         self._unaudited = False
         self._last_point_ms = 0
@@ -65,6 +64,11 @@ class Ledger:
         for reason, count in reasons.items():
             self._add(UNPARSABLE, ((s.LABEL_SOURCE, source), (s.REASON, reason)), count)
 
+    def source_problems(self, source: str, reasons: Mapping[str, int]) -> None:
+        """Count looks at a source that failed."""
+        for reason, count in reasons.items():
+            self._add(SOURCE_PROBLEMS, ((s.LABEL_SOURCE, source), (s.REASON, reason)), count)
+
     def rejected(self, refused: Iterable[tuple[str, str, int]]) -> None:
         """Count items refused for good: signal, reason, number."""
         for signal, reason, count in refused:
@@ -83,7 +87,7 @@ class Ledger:
     def drain(self, now_ms: int) -> Telemetry:
         """Return the totals as points of now, and one audit record where redaction had work since the last one."""
         for (metric, attributes), total in self.totals.items():
-            series = self._series[_CATALOGUE[metric], attributes]
+            series = self._series[CATALOGUE[metric], attributes]
             series.note((now_ms, total - cast("int", series.value)))
         if self._started_s is not None:
             self._series[START_TIME, ()].note((now_ms, self._started_s))

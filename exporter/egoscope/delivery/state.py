@@ -16,29 +16,31 @@ from typing import TYPE_CHECKING, Final, TextIO, TypeVar
 
 import msgspec
 
-from egoscope.convert.instance import InstanceState
 from egoscope.convert.series import SeriesRow
 from egoscope.delivery.ledger import LedgerKey
 from egoscope.delivery.reserve import Reserve
 from egoscope.errors import StateError
-from egoscope.sources.base import FileCheckpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
     from egoscope.otlp.requests import Request
+    from egoscope.sources.feed import Checkpoint
 
+C = TypeVar("C")
+S = TypeVar("S", bound=msgspec.Struct)
 T = TypeVar("T")
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 _VACUUM_PAGES: Final = 64
 
 _TABLES: Final = """
-CREATE TABLE files (
+CREATE TABLE instances (
     source TEXT PRIMARY KEY,
-    checkpoint BLOB NOT NULL,    -- FileCheckpoint, JSON
-    conversion BLOB NOT NULL     -- InstanceState, JSON
+    feed TEXT NOT NULL,          -- the kind of source it belongs to, which knows the types of the next two
+    checkpoint BLOB NOT NULL,    -- FileCheckpoint or DatabaseCheckpoint, JSON
+    conversion BLOB NOT NULL     -- the conversion's state, JSON
 ) WITHOUT ROWID;
 CREATE TABLE series (
     source TEXT NOT NULL,
@@ -69,13 +71,26 @@ CREATE TABLE refused (           -- items a back end refused for good, until the
 );
 """
 
+_MIGRATIONS: Final = {
+    # Until then there were log files of ego-mcp only.
+    1: """
+CREATE TABLE instances (
+    source TEXT PRIMARY KEY, feed TEXT NOT NULL, checkpoint BLOB NOT NULL, conversion BLOB NOT NULL
+) WITHOUT ROWID;
+INSERT INTO instances SELECT source, 'ego_mcp', checkpoint, conversion FROM files WHERE source != '_sidecar';
+DROP TABLE files;
+""",
+}
+"""What leads from each earlier schema to the next one."""
+
 
 class SourceRows(msgspec.Struct, frozen=True):
     """What one batch changes of one source. `checkpoint` is None for the sidecar's own ledger."""
 
     source: str
-    checkpoint: FileCheckpoint | None
-    conversion: InstanceState
+    feed: str
+    checkpoint: Checkpoint | None
+    conversion: msgspec.Struct
     series: Sequence[SeriesRow]
 
 
@@ -125,13 +140,17 @@ class StateFile:
             db.execute("PRAGMA journal_size_limit = 67108864")
             if version == 0:
                 db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-            elif version != SCHEMA_VERSION:
+            elif version > SCHEMA_VERSION:
                 raise StateError(
-                    f"state file {self.path} has schema {version}, this egoscope reads {SCHEMA_VERSION}: "
+                    f"state file {self.path} has schema {version}, this egoscope reads up to {SCHEMA_VERSION}: "
                     "use the egoscope that wrote it, or a newer one"
                 )
             elif (damage := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
                 raise sqlite3.DatabaseError(damage)
+            for earlier in range(version or SCHEMA_VERSION, SCHEMA_VERSION):
+                db.executescript(
+                    f"BEGIN IMMEDIATE; {_MIGRATIONS[earlier]} PRAGMA user_version = {earlier + 1}; COMMIT;"
+                )
         except sqlite3.OperationalError as error:
             db.close()
             raise StateError(
@@ -228,9 +247,9 @@ class StateFile:
 
     def _write_source(self, db: sqlite3.Connection, row: SourceRows) -> None:
         db.execute(
-            "INSERT INTO files VALUES (?,?,?) ON CONFLICT (source) DO UPDATE"
+            "INSERT INTO instances VALUES (?,?,?,?) ON CONFLICT (source) DO UPDATE"
             " SET checkpoint = excluded.checkpoint, conversion = excluded.conversion",
-            (row.source, msgspec.json.encode(row.checkpoint), msgspec.json.encode(row.conversion)),
+            (row.source, row.feed, msgspec.json.encode(row.checkpoint), msgspec.json.encode(row.conversion)),
         )
         db.executemany(
             "INSERT INTO series VALUES (?,?,?) ON CONFLICT (source, key) DO UPDATE SET row = excluded.row",
@@ -240,19 +259,18 @@ class StateFile:
             ],
         )
 
-    def checkpoints(self) -> list[FileCheckpoint]:
-        """Return the checkpoints of all files known."""
+    def checkpoints(self, feed: str, kept_as: type[C]) -> list[C]:
+        """Return the checkpoints of all known instances of one kind of source."""
         with self.lock:
-            found = self.db.execute("SELECT checkpoint FROM files").fetchall()
-        known = (msgspec.json.decode(data, type=FileCheckpoint | None) for (data,) in found)
-        return [checkpoint for checkpoint in known if checkpoint is not None]
+            found = self.db.execute("SELECT checkpoint FROM instances WHERE feed = ?", (feed,)).fetchall()
+        return [msgspec.json.decode(data, type=kept_as) for (data,) in found]
 
-    def source(self, source: str) -> tuple[InstanceState, list[SeriesRow]]:
-        """Return the conversion state and the series of one source; empty ones for a new source."""
+    def source(self, source: str, kept_as: type[S]) -> tuple[S, list[SeriesRow]]:
+        """Return the conversion's state and the series of one source; empty ones for a new source."""
         with self.lock:
-            found = self.db.execute("SELECT conversion FROM files WHERE source = ?", (source,)).fetchone()
+            found = self.db.execute("SELECT conversion FROM instances WHERE source = ?", (source,)).fetchone()
             rows = self.db.execute("SELECT row FROM series WHERE source = ?", (source,)).fetchall()
-        state = msgspec.json.decode(found[0], type=InstanceState) if found else InstanceState()
+        state = msgspec.json.decode(found[0], type=kept_as) if found else kept_as()
         return state, [msgspec.json.decode(data, type=SeriesRow) for (data,) in rows]
 
     def ledger(self) -> dict[LedgerKey, int]:
@@ -267,9 +285,9 @@ class StateFile:
             return self.db.execute("SELECT id, signal, reason, items FROM refused").fetchall()
 
     def forget(self, sources: Sequence[str]) -> None:
-        """Delete what is known of sources whose files are gone for good."""
+        """Delete what is known of instances that are gone for good."""
         with self.transaction() as db:
-            db.executemany("DELETE FROM files WHERE source = ?", [(source,) for source in sources])
+            db.executemany("DELETE FROM instances WHERE source = ?", [(source,) for source in sources])
             db.executemany("DELETE FROM series WHERE source = ?", [(source,) for source in sources])
 
 

@@ -14,6 +14,7 @@ from egoscope.doctor.finding import counted, fail, in_bytes, in_time, ok, skip, 
 from egoscope.doctor.readonly import DamagedError, read_only
 from egoscope.errors import StateError
 from egoscope.sources.base import FileCheckpoint
+from egoscope.sources.ego_mcp import SOURCE
 
 if TYPE_CHECKING:
     import sqlite3
@@ -146,19 +147,19 @@ class _SchemaError(StateError):
 
 def _view(db: sqlite3.Connection) -> StateView:
     version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version != SCHEMA_VERSION:
-        raise _SchemaError(f"has schema {version}, this egoscope reads {SCHEMA_VERSION}")
+    if version > SCHEMA_VERSION:
+        raise _SchemaError(f"has schema {version}, this egoscope reads up to {SCHEMA_VERSION}")
+    if version < SCHEMA_VERSION:
+        raise _SchemaError(f"has schema {version} of an earlier egoscope; the next start brings it up to date")
     if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
         raise DamagedError("it is damaged")
     db.execute("BEGIN")  # one moment for all questions
-    known = [
-        msgspec.json.decode(row[0], type=FileCheckpoint | None) for row in db.execute("SELECT checkpoint FROM files")
-    ]
+    known = db.execute("SELECT checkpoint FROM instances WHERE feed = ?", (SOURCE,)).fetchall()
     requests, size, oldest_ns = db.execute(
         "SELECT count(*), coalesce(sum(size), 0), min(created_ns) FROM outbox"
     ).fetchone()
     return StateView(
-        checkpoints=[checkpoint for checkpoint in known if checkpoint is not None],
+        checkpoints=[msgspec.json.decode(data, type=FileCheckpoint) for (data,) in known],
         totals={msgspec.json.decode(key, type=LedgerKey): n for key, n in db.execute("SELECT key, total FROM ledger")},
         refused=db.execute("SELECT signal, reason, items FROM refused").fetchall(),
         outbox_requests=requests,

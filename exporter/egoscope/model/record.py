@@ -39,10 +39,10 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 class RowRecord(msgspec.Struct, frozen=True, gc=False):
     """One redacted row of a database: made of allowed values only.
 
-    `table` and `rowid` say where it stood when it was read. `key` is a keyed digest of the column that names the row for
-    good (32 hex digits), for a rowid can come to mean another row. Times are nanoseconds since the Unix epoch; `end_ns`
-    is None while the row is not final. `values`: allowed values by field name. `flaws`: why parts of the row could not be
-    read, constants; the rest of it counts all the same.
+    `table` and `rowid` say where it stood when it was read. `key` is a keyed digest of the column that names the row
+    for good (32 hex digits), for a rowid can come to mean another row. Times are nanoseconds since the Unix epoch;
+    `end_ns` is None while the row is not final. `values`: allowed values by field name. `flaws`: why parts of the row
+    could not be read, constants; the rest of it counts all the same.
     """
 
     table: str

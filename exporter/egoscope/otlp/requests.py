@@ -15,7 +15,7 @@ from egoscope.otlp.points import encode_distribution_points, encode_metric, enco
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from egoscope.convert.instance import Telemetry
+    from egoscope.convert.conversion import Telemetry
     from egoscope.convert.series import Distribution, PointBatch
     from egoscope.model.telemetry import Attribute
 

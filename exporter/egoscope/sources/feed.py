@@ -1,4 +1,4 @@
-"""What the pipeline asks of a kind of source: which instances there are, what is new in each, and how it is converted."""
+"""What the pipeline asks of a kind of source: its instances, what is new in each, and how that is converted."""
 
 from __future__ import annotations
 

@@ -63,33 +63,8 @@ class LineFeed:
     def convert(
         self, conversion: InstanceConversion, content: Lines, *, now_ns: int, fallback_ns: int | None = None
     ) -> Counter[str]:
-        """Convert complete lines of one file; return how many were no records, by reason.
-
-        A time further ahead of `now_ns` than `AHEAD_NS` is no usable time, nor is one before `EARLIEST_NS`: time never
-        goes back within a series, so one line from the future would drag all later ones with it.
-        """
-        unparsable: Counter[str] = Counter()
-        stepped_back = conversion.stepped_back
-        horizon_ns = now_ns + AHEAD_NS
-        fallback_ns = now_ns if fallback_ns is None else fallback_ns
-        if content.oversized:
-            unparsable["too_long"] += 1
-            conversion.unparsable(content.start, "too_long", fallback_ns)
-        # One step for all lines, then the next one: measured a third faster than line by line.
-        for record in list(map(self._format.read, content.lines, _offsets(content))):
-            if not isinstance(record, Record):
-                reason = record.reason
-            elif record.time_ns > horizon_ns:
-                reason = "time_in_future"
-            elif record.time_ns < EARLIEST_NS:
-                reason = "no_time"
-            else:
-                conversion.record(record)
-                continue
-            unparsable[reason] += 1
-            conversion.unparsable(record.offset, reason, fallback_ns)
-        self._format.note_stepped_back(conversion.stepped_back - stepped_back)
-        return unparsable
+        """Convert complete lines of one file; return how many were no records, by reason."""
+        return convert_lines(self._format, conversion, content, now_ns=now_ns, fallback_ns=fallback_ns)
 
     def resource(self, checkpoint: FileCheckpoint) -> Sequence[Attribute]:
         """Return the resource of one log file: the agent's service, one instance a file."""
@@ -119,6 +94,45 @@ class LineFeed:
     def close(self) -> None:
         """Let go of every handle."""
         self._tail.close()
+
+
+def convert_lines(
+    log_format: EgoMcpFormat,
+    conversion: InstanceConversion,
+    lines: Lines,
+    *,
+    now_ns: int,
+    fallback_ns: int | None = None,
+) -> Counter[str]:
+    """Convert complete lines of one file; return how many were no records, by reason.
+
+    `fallback_ns` (default: `now_ns`) is the time of a line that is no record where no other line has one.
+
+    A time further ahead of `now_ns` than `AHEAD_NS` is no usable time, nor is one before `EARLIEST_NS`: time never
+    goes back within a series, so one line from the future would drag all later ones with it.
+    """
+    unparsable: Counter[str] = Counter()
+    stepped_back = conversion.stepped_back
+    horizon_ns = now_ns + AHEAD_NS
+    fallback_ns = now_ns if fallback_ns is None else fallback_ns
+    if lines.oversized:
+        unparsable["too_long"] += 1
+        conversion.unparsable(lines.start, "too_long", fallback_ns)
+    # One step for all lines, then the next one: measured a third faster than line by line.
+    for record in list(map(log_format.read, lines.lines, _offsets(lines))):
+        if not isinstance(record, Record):
+            reason = record.reason
+        elif record.time_ns > horizon_ns:
+            reason = "time_in_future"
+        elif record.time_ns < EARLIEST_NS:
+            reason = "no_time"
+        else:
+            conversion.record(record)
+            continue
+        unparsable[reason] += 1
+        conversion.unparsable(record.offset, reason, fallback_ns)
+    log_format.note_stepped_back(conversion.stepped_back - stepped_back)
+    return unparsable
 
 
 def _offsets(lines: Lines) -> Iterator[int]:

@@ -3,9 +3,9 @@
     database ─ rows.py ─▶ raw row ─ RowFormat ─▶ RowRecord, redacted ─ rows.py, in time order ─▶ RowConversion
 
 Reading a database is replaying time. Rows come in the order in which they were inserted, which is about the order of
-their starts; they end in another one. So what was read up to some moment T is told in the order in which it happened: a
-row that starts before T and ends after it is running at T, whatever the row says today, and is looked at again. At the end
-of the table T is now.
+their starts; they end in another one. So what was read up to some moment T is told in the order in which it happened:
+a row that starts before T and ends after it is running at T, whatever the row says today, and is looked at again. At
+the end of the table T is now.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class RowFormat(Protocol):
 
 
 class RowConversion(Conversion, Protocol):
-    """The conversion of one database. Records come in time order: by `end_ns` where there is one, else by `start_ns`."""
+    """The conversion of one database. Records come in time order: by `end_ns` where there is one, else `start_ns`."""
 
     def started(self, record: RowRecord) -> None:
         """A row runs. Called at most once for one `key` before `ended` or `gone`."""
