@@ -16,6 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from egoscope.convert import semconv as s
 from egoscope.convert.pairing import Outcome, Pairing
+from egoscope.store.kinds import outcome_of, subject_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -58,6 +59,13 @@ class SpanRow(msgspec.Struct, frozen=True):
     attributes: str
     events: str | None
     instance: str
+    kind: str | None = None
+    agent: str | None = None
+    subject: str | None = None
+    counted_ns: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_nano: int | None = None
 
 
 class LogRow(msgspec.Struct, frozen=True):
@@ -75,6 +83,7 @@ class LogRow(msgspec.Struct, frozen=True):
     trace_id: str | None
     span_id: str | None
     attributes: str
+    agent: str | None
 
 
 class SeriesRow(msgspec.Struct, frozen=True):
@@ -166,8 +175,9 @@ def _instance(resource: Resource) -> InstanceRow:
 def _span(span: Span, instance: str) -> SpanRow:
     attributes = _mapping(span.attributes)
     failed = span.status.code == span.status.STATUS_CODE_ERROR
-    tool = attributes.get(s.GEN_AI_TOOL_NAME)
-    outcome = _text(attributes.get(s.OUTCOME)) or (Outcome.ERROR if failed else Outcome.OK)
+    about = subject_of(attributes, failed=failed)
+    tool = None if about else attributes.get(s.GEN_AI_TOOL_NAME)
+    outcome = about.outcome if about else outcome_of(attributes, failed=failed)
     ends_known = outcome != Outcome.UNFINISHED and attributes.get(s.PAIRING) != Pairing.START_MISSING
     events: list[Value] = [
         {"name": event.name, "time_ns": event.time_unix_nano, "attributes": _mapping(event.attributes)}
@@ -183,12 +193,20 @@ def _span(span: Span, instance: str) -> SpanRow:
         duration_ns=span.end_time_unix_nano - span.start_time_unix_nano if ends_known else None,
         status=STATUS[span.status.code] if 0 <= span.status.code < len(STATUS) else STATUS[0],
         tool=_text(tool),
-        outcome=None if tool is None else str(outcome),
+        outcome=None if tool is None and about is None else str(outcome),
         emotion=_text(attributes.get(s.EMOTION_PRIMARY)),
         time_phase=_text(attributes.get(s.TIME_PHASE)),
         attributes=_json(attributes),
         events=_json(events) if events else None,
         instance=instance,
+        kind=about.kind if about else None,
+        agent=about.agent if about else None,
+        subject=about.subject if about else None,
+        # What an execution used is counted where the execution ended; the store sets that when it has the execution.
+        counted_ns=span.end_time_unix_nano if about else None,
+        input_tokens=about.input_tokens if about else None,
+        output_tokens=about.output_tokens if about else None,
+        cost_nano=about.cost_nano if about else None,
     )
 
 
@@ -214,6 +232,7 @@ def _log(record: LogRecord, instance: str) -> LogRow:
         trace_id=record.trace_id.hex() or None,
         span_id=record.span_id.hex() or None,
         attributes=_json(attributes),
+        agent=_text(attributes.get(s.GEN_AI_AGENT_NAME)) or _text(attributes.get(s.FLOW_NAME)),
     )
 
 

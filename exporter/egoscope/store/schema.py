@@ -12,12 +12,13 @@ import sqlite3
 from typing import TYPE_CHECKING, Final
 
 from egoscope.errors import StateError
+from egoscope.store.migration import migrate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from pathlib import Path
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 # "EgoS": lets `file` and this module tell the store from any other SQLite database.
 APPLICATION_ID: Final = 0x45676F53
@@ -35,9 +36,14 @@ CREATE TABLE spans (
     start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL,
     duration_ns INTEGER,       -- NULL where one end was only assumed: an unfinished call, one whose start is missing
     status TEXT NOT NULL,      -- UNSET, OK, ERROR
-    tool TEXT, outcome TEXT,   -- of a tool call; outcome: ok, error, unfinished
+    tool TEXT, outcome TEXT,   -- tool: of an MCP call; outcome: ok, error, unfinished
     emotion TEXT, time_phase TEXT,
-    attributes TEXT NOT NULL, events TEXT, instance TEXT NOT NULL
+    attributes TEXT NOT NULL, events TEXT, instance TEXT NOT NULL,
+    kind TEXT,                 -- of agents and flows: agent, model, tool, memory, flow, node; NULL for all else
+    agent TEXT, subject TEXT,  -- the agent or the flow; the model, tool, memory operation or node
+    counted_ns INTEGER,        -- the moment it belongs to: of what an execution used, the end of the execution
+    input_tokens INTEGER, output_tokens INTEGER,
+    cost_nano INTEGER          -- billionths of a US dollar, which add up exactly; NULL where the price is not known
 );
 -- Holds all that is asked about a tool's calls in a window, so that the table itself is never touched.
 CREATE INDEX spans_by_tool ON spans (tool, end_ns, outcome, duration_ns) WHERE tool IS NOT NULL;
@@ -45,6 +51,10 @@ CREATE INDEX spans_by_end ON spans (end_ns) WHERE tool IS NOT NULL;
 CREATE INDEX spans_by_emotion ON spans (end_ns) WHERE emotion IS NOT NULL;
 CREATE INDEX spans_by_phase ON spans (end_ns) WHERE time_phase IS NOT NULL;
 CREATE INDEX spans_by_trace ON spans (trace_id);
+-- As spans_by_tool: all that is asked about agents and flows in a window.
+CREATE INDEX spans_by_kind ON spans (
+    kind, counted_ns, agent, subject, outcome, duration_ns, input_tokens, output_tokens, cost_nano
+) WHERE kind IS NOT NULL;
 
 CREATE TABLE logs (
     id INTEGER PRIMARY KEY,
@@ -53,9 +63,11 @@ CREATE TABLE logs (
     "offset" INTEGER,          -- of the line in the source; NULL for records that are no line of a source
     severity TEXT NOT NULL, severity_number INTEGER NOT NULL,
     logger TEXT, tool TEXT, body TEXT NOT NULL, trace_id TEXT, span_id TEXT, attributes TEXT NOT NULL,
+    agent TEXT,                -- the agent or the flow it is about
     UNIQUE (instance, time_ns, identity)
 );
 CREATE INDEX logs_by_time ON logs (time_ns, "offset");
+CREATE INDEX logs_by_agent ON logs (agent, time_ns) WHERE agent IS NOT NULL;
 
 CREATE TABLE series (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL, kind TEXT NOT NULL, unit TEXT NOT NULL,
@@ -109,7 +121,8 @@ def _connect_writer(path: Path) -> sqlite3.Connection:
         if _is_empty(db):
             db.execute("PRAGMA journal_mode = WAL")
             _create(db)
-        _check_version(db, path)
+        if _check_version(db, path) < VERSION:
+            migrate(db)
         db.execute("PRAGMA journal_mode = WAL")
         # The outbox forgets a request once it was accepted here, so accepted has to mean on disk.
         db.execute("PRAGMA synchronous = FULL")
@@ -126,7 +139,9 @@ def _connect_reader(path: Path) -> sqlite3.Connection:
         isolation_level=None,
     )
     with _closed_on_error(db):
-        _check_version(db, path)
+        if _check_version(db, path) < VERSION:
+            msg = f"{path}: written by an older egoscope; it is brought up to date when `egoscope start` next runs"
+            raise StateError(msg)
     return db
 
 
@@ -151,7 +166,7 @@ def _open(path: Path, connect: Callable[[Path], sqlite3.Connection]) -> sqlite3.
     raise StateError(msg)
 
 
-def _check_version(db: sqlite3.Connection, path: Path) -> None:
+def _check_version(db: sqlite3.Connection, path: Path) -> int:
     application_id = db.execute("PRAGMA application_id").fetchone()[0]
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if application_id != APPLICATION_ID:
@@ -160,6 +175,7 @@ def _check_version(db: sqlite3.Connection, path: Path) -> None:
     if version > VERSION:
         msg = f"{path}: written by a newer egoscope (tables of version {version}, this one knows {VERSION}); upgrade"
         raise StateError(msg)
+    return int(version)
 
 
 def _is_empty(db: sqlite3.Connection) -> bool:

@@ -24,10 +24,20 @@ PRUNE_ROWS: Final = 5000
 
 INSERT_INSTANCE: Final = "INSERT INTO instances VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 # A span that is sent again is either the same bytes or a newer look at it (a row updated at its source): latest wins.
-INSERT_SPAN: Final = "INSERT OR REPLACE INTO spans VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_SPAN: Final = (
+    "INSERT OR REPLACE INTO spans (span_id, trace_id, parent_id, name, start_ns, end_ns, duration_ns, status, tool,"
+    " outcome, emotion, time_phase, attributes, events, instance, kind, agent, subject, counted_ns, input_tokens,"
+    " output_tokens, cost_nano) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+# What an execution used belongs to the moment it ended. The two may come in either order, in one request or in two.
+COUNT_WHERE_EXECUTION_ENDED: Final = """
+    UPDATE spans SET counted_ns = ?3, agent = coalesce(agent, ?4)
+    WHERE trace_id = ?1 AND parent_id = ?2 AND kind IN ('model', 'tool', 'memory') AND counted_ns IS NOT ?3
+"""
+FIND_EXECUTION: Final = "SELECT end_ns, agent FROM spans WHERE span_id = ? AND trace_id = ? AND kind = 'agent'"
 INSERT_LOG: Final = (
     'INSERT INTO logs (instance, time_ns, identity, "offset", severity, severity_number, logger, tool, body,'
-    " trace_id, span_id, attributes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+    " trace_id, span_id, attributes, agent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
 INSERT_SERIES: Final = (
     "INSERT INTO series (name, kind, unit, attributes, instance, bounds) VALUES (?, ?, ?, ?, ?, ?)"
@@ -105,6 +115,7 @@ class EmbeddedStore:
         with self._transaction():
             self._store_instances(spans.instances)
             self._db.executemany(INSERT_SPAN, map(msgspec.structs.astuple, spans.rows))
+            self._count_where_executions_ended([row for row in spans.rows if row.kind is not None])
         return Accepted()
 
     def _store_logs(self, logs: decode.Logs) -> Outcome:
@@ -120,6 +131,19 @@ class EmbeddedStore:
             rows = ((ids[series], *msgspec.structs.astuple(point)) for series, point in points.rows)
             self._db.executemany(INSERT_POINT, rows)
         return Rejected(points.unsupported) if points.unsupported else Accepted()
+
+    def _count_where_executions_ended(self, rows: list[decode.SpanRow]) -> None:
+        """Move what executions used to the moment they ended, whichever of the two came first."""
+        executions = {(row.trace_id, row.span_id): (row.end_ns, row.agent) for row in rows if row.kind == "agent"}
+        for key in dict.fromkeys(
+            (row.trace_id, row.parent_id) for row in rows if row.kind in ("model", "tool", "memory")
+        ):
+            trace_id, parent_id = key
+            if parent_id is not None and (trace_id, parent_id) not in executions:
+                found = self._db.execute(FIND_EXECUTION, (parent_id, trace_id)).fetchone()
+                if found is not None:
+                    executions[trace_id, parent_id] = found
+        self._db.executemany(COUNT_WHERE_EXECUTION_ENDED, ((*key, *execution) for key, execution in executions.items()))
 
     def _store_instances(self, instances: list[decode.InstanceRow]) -> None:
         self._db.executemany(INSERT_INSTANCE, map(msgspec.structs.astuple, instances))
