@@ -18,6 +18,9 @@ CATALOGUE: Final[dict[str, Metric]] = {metric.name: metric for metric in METRICS
 TELL_NEWEST_EVERY_NS: Final = SILENCE_MS * 10**6
 """A batch can hold days. Which of several instances was the newest is asked of any time in them."""
 
+ROW_EXPIRES_NS: Final = 24 * 3600 * 10**9
+"""A row that runs for longer is given up: what wrote it was killed, or it would have said how it ended."""
+
 
 class Telemetry(msgspec.Struct, frozen=True):
     """What one batch of records became."""

@@ -64,6 +64,27 @@ def of_call(
     return LogRecord(time_ns, record.time_ns, severity, body, constants, varying, record.offset, *ids)
 
 
+def of_row(
+    logger: str,
+    name: str,
+    outcome: Outcome,
+    times_ns: tuple[int, int],
+    ids: tuple[bytes, bytes],
+    attributes: tuple[Attribute, ...],
+) -> LogRecord:
+    """Return the log record of an execution, a flow or a node that ended, at its end. `attributes`: of small sets."""
+    start_ns, end_ns = times_ns
+    duration_ms = (end_ns - start_ns) / 1e6
+    match outcome:
+        case Outcome.OK:
+            severity, body = "INFO", _sentence(f"{name} completed", "in", duration_ms)
+        case Outcome.ERROR:
+            severity, body = "ERROR", _sentence(f"{name} failed", "after", duration_ms)
+        case Outcome.UNFINISHED:
+            severity, body = "WARNING", f"{name} unfinished"
+    return LogRecord(end_ns, end_ns, severity, body, _row_constants(logger, attributes), (), None, *ids)
+
+
 def of_audit(time_ns: int, sentence: str) -> LogRecord:
     """Return the record that tells what redaction did so far."""
     return LogRecord(time_ns, time_ns, "INFO", sentence, _constants("egoscope.redaction"), (), None)
@@ -81,6 +102,11 @@ def _severity(record: Record) -> str:
 
 def _sentence(beginning: str, preposition: str, duration_ms: float | None) -> str:
     return beginning if duration_ms is None else f"{beginning} {preposition} {duration_ms:.0f} ms"
+
+
+@lru_cache(maxsize=4096)
+def _row_constants(logger: str, attributes: tuple[Attribute, ...]) -> Constants:
+    return Constants(((s.LOGGER, logger), *attributes), logger)
 
 
 @lru_cache(maxsize=4096)
