@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 SECRET: Final = "Rosalind keeps the blue diary 7f3e under the stairs"
-KINDS: Final = ("text", "bytes", "array", "map", "map key")
+NAME: Final = "rosalind"
+"""A secret that looks like the identifiers which some lists let through."""
+KINDS: Final = ("text", "bytes", "few bytes", "array", "map", "map key")
+AGENT_KEYS: Final = (
+    "gen_ai.agent.name", "gen_ai.request.model", "agent.memory.operation", "agent.flow.name", "agent.flow.node",
+    "egoscope.recorded.span_id",
+)  # fmt: skip
+"""What only agents and flows may say, in their form: a span of ego-mcp may not."""
 RESOURCE_KEYS: Final = (
     "service.name", "service.instance.id", "service.version", "host.name", "egoscope.source",
     "telemetry.sdk.language", "telemetry.sdk.name", "telemetry.sdk.version",
@@ -30,6 +37,8 @@ class Place:
     signal: str
     mark: str
     plant: Callable[[Any], None] = field(repr=False)
+    service: str = "ego-mcp"
+    """Whose legal request it is planted in."""
 
 
 def resource_of(request: Any) -> Any:
@@ -80,6 +89,16 @@ def first_of(request: Any) -> Any:
     return request
 
 
+def labels_of_first(kind: str) -> Callable[[Any], Any]:
+    """Return what finds the labels of a request's first metric of a kind."""
+
+    def find(request: Any) -> Any:
+        metric = next(metric for metric in items_of(request) if metric.WhichOneof("data") == kind)
+        return points_of(metric)[0].attributes
+
+    return find
+
+
 def write(attributes: Any, key: str, kind: str = "text") -> None:
     """Put the secret under a key, in place of what may be there, as text or hidden in another kind of value."""
     for attribute in [one for one in attributes if one.key == key]:
@@ -90,6 +109,10 @@ def write(attributes: Any, key: str, kind: str = "text") -> None:
             value.string_value = SECRET
         case "bytes":
             value.bytes_value = SECRET.encode()
+        case "few bytes":  # so few that their hex digits could be an id
+            value.bytes_value = NAME.encode()
+        case "name":
+            value.string_value = NAME
         case "array":
             value.array_value.values.add().string_value = SECRET
         case "map":
@@ -120,7 +143,8 @@ def in_attributes(what: str, signal: str, mark: str, get: Callable[[Any], Any], 
     """Yield each known key, each kind of value, an unknown key, the key itself, a forged mark, a key standing twice."""
     for key in keys:
         yield in_attribute((f"{what} {key}", signal, mark), get, key)
-    for kind in KINDS[1:]:
+        yield in_attribute((f"{what} {key} as few bytes", signal, mark), get, key, "few bytes")
+    for kind in (kind for kind in KINDS[1:] if kind != "few bytes"):
         yield in_attribute((f"{what} {keys[0]} as {kind}", signal, mark), get, keys[0], kind)
     yield in_attribute((f"unknown {what}", signal, mark), get, "diary")
     yield in_attribute((f"key of a {what}", signal, mark), get, SECRET)
@@ -165,13 +189,22 @@ def of_spans() -> Iterator[Place]:
     def new_link_of(request: Any) -> Any:
         return item_of(request).links.add(trace_id=b"1" * 16, span_id=b"1" * 8)
 
+    def attributes_of(request: Any) -> Any:
+        return item_of(request).attributes
+
     behind = f"tools/call recall {SECRET}"
     yield in_field(("span name", "traces", "span name"), item_of, "name")
     yield in_field(("span name behind a known one", "traces", "span name"), item_of, "name", behind)
+    for name in (f"tools/call {NAME}", f"invoke_agent {NAME}", f"memory {NAME}", NAME):
+        yield in_field((f"span name {name}", "traces", "span name"), item_of, "name", name)
+    for key in AGENT_KEYS:
+        yield in_attribute((f"span attribute of agents {key}", "traces", "attribute"), attributes_of, key, "name")
+    yield in_attribute(("tool named like one", "traces", "attribute"), attributes_of, "gen_ai.tool.name", "name")
+    yield in_field(("event name like an illumo one", "traces", "event name"), event_of, "name", f"{NAME}_told")
     yield in_field(("trace state", "traces", "trace state"), item_of, "trace_state")
     yield in_field(("status message", "traces", "status message"), lambda request: item_of(request).status, "message")
     keys = (*legal.call_attributes(), "signal", "reason")
-    yield from in_attributes("span attribute", "traces", "attribute", lambda r: item_of(r).attributes, keys)
+    yield from in_attributes("span attribute", "traces", "attribute", attributes_of, keys)
     yield in_field(("event name", "traces", "event name"), event_of, "name")
     keys = ("level", "ego.logger", "gen_ai.tool.name", "error.type")
     yield from in_attributes("event attribute", "traces", "attribute", event_attributes_of, keys)
@@ -197,6 +230,7 @@ def of_logs() -> Iterator[Place]:
     for body in (
         "{}", "recall called {}", "recall completed in 12 ms, feeling {} 0.70", "recall failed: {}", "{} called",
         "Created episode: {}", "REDACTED\n{}", "{}\nREDACTED", "Redaction audit: kept {}",
+        f"{NAME} completed in 12 ms", f"{NAME} unfinished",
     ):  # fmt: skip
         place = (f"body '{body}'", "logs", "sentence")
         yield in_field(place, body_of, "string_value", body.format(SECRET))
@@ -216,12 +250,8 @@ def of_metrics() -> Iterator[Place]:
     yield in_field(("metric unit", "metrics", "metric unit"), item_of, "unit")
     yield in_field(("metric description", "metrics", "metric description"), item_of, "description")
     yield in_attribute(("metric metadata", "metrics", "metric metadata"), lambda r: item_of(r).metadata, "diary")
-    for kind, number in (("histogram", 0), ("counter", 2), ("gauge", 4)):
-
-        def labels_of(request: Any, number: int = number) -> Any:
-            return points_of(items_of(request)[number])[0].attributes
-
-        yield from in_attributes(f"{kind} label", "metrics", "point attribute", labels_of, [*legal.LABELS])
+    for kind in ("histogram", "sum", "gauge"):
+        yield from in_attributes(f"{kind} label", "metrics", "point attribute", labels_of_first(kind), [*legal.LABELS])
 
     def new_exemplar_of(request: Any) -> Any:
         return points_of(item_of(request))[0].exemplars.add(as_double=1).filtered_attributes
@@ -239,3 +269,4 @@ def of_metrics() -> Iterator[Place]:
 PLACES: Final = [
     *everywhere("traces"), *everywhere("logs"), *everywhere("metrics"), *of_spans(), *of_logs(), *of_metrics(),
 ]  # fmt: skip
+"""All places of the requests of ego-mcp; those of agents and flows stand in hiding_places_agents.py."""

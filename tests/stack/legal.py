@@ -1,4 +1,7 @@
-"""OTLP requests that hold everything the sidecar may send, and nothing else. Tests spoil one place at a time."""
+"""OTLP requests that hold everything the sidecar may send, and nothing else. Tests spoil one place at a time.
+
+Of ego-mcp and of the sidecar itself; what agents and flows may send stands in legal_agents.py.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -20,12 +24,14 @@ from egoscope.convert import semconv as s
 from egoscope.convert.catalogue import METRICS, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
+    from egoscope.convert.catalogue import Metric
+
 PERSON: Final = "p-0123456789abcdef"
-_numbers = count(1)
+numbers: Final = count(1)
 
 
 def policy(source: str) -> dict[str, Any]:
@@ -71,17 +77,17 @@ def put(attributes: Any, values: Mapping[str, str | bool | float]) -> None:
                 any_value.string_value = value
 
 
-def fill_resource(holder: Any, instance: str) -> None:
-    """Give a request's part the resource and its schema."""
+def fill_resource(holder: Any, instance: str, service: str = "ego-mcp") -> None:
+    """Give a request's part the resource of a service and its schema."""
     holder.schema_url = s.SCHEMA_URL
     put(
         holder.resource.attributes,
         {
-            s.SERVICE_NAME: "ego-mcp",
+            s.SERVICE_NAME: service,
             s.SERVICE_INSTANCE_ID: instance,
             s.SERVICE_VERSION: "0.1.0",
             s.HOST_NAME: "host-1.example",
-            s.SOURCE: "ego_mcp",
+            s.SOURCE: service.replace("-", "_"),
             "telemetry.sdk.language": "python",
             "telemetry.sdk.name": "opentelemetry",
             "telemetry.sdk.version": "1.40.0",
@@ -89,7 +95,8 @@ def fill_resource(holder: Any, instance: str) -> None:
     )
 
 
-def _fill_scope(part: Any) -> None:
+def fill_scope(part: Any) -> None:
+    """Give a part the scope of everything the sidecar sends."""
     part.scope.name = s.SCOPE_NAME
     part.scope.version = "0.1.0"
     part.schema_url = s.SCHEMA_URL
@@ -124,10 +131,10 @@ def traces(now_ns: int, instance: str) -> ExportTraceServiceRequest:
     holder = request.resource_spans.add()
     fill_resource(holder, instance)
     part = holder.scope_spans.add()
-    _fill_scope(part)
+    fill_scope(part)
 
     def add(name: str, attributes: Mapping[str, str | bool | float], message: str) -> None:
-        number = next(_numbers)
+        number = next(numbers)
         span = part.spans.add(
             trace_id=number.to_bytes(16, "big"), span_id=number.to_bytes(8, "big"), name=name, kind=2,
             start_time_unix_nano=now_ns - 1_000_000_000, end_time_unix_nano=now_ns,
@@ -158,7 +165,7 @@ def logs(now_ns: int, instance: str) -> ExportLogsServiceRequest:
     holder = request.resource_logs.add()
     fill_resource(holder, instance)
     part = holder.scope_logs.add()
-    _fill_scope(part)
+    fill_scope(part)
     numbers = count()
 
     def add(body: str, attributes: Mapping[str, str | bool | float], level: str = "INFO") -> None:
@@ -208,7 +215,7 @@ LABELS: Final[dict[str, list[str]]] = {
     s.VALUE: _distinct(*EMOTIONS, *PHASES, *EGO_MCP["fields"]["absence_band"]["values"]),
     s.DESIRE: DESIRES,
     s.LABEL_PERSON: [PERSON],
-    s.LABEL_SOURCE: ["ego_mcp", "ego_mcp_events"],
+    s.LABEL_SOURCE: ["ego_mcp", "ego_mcp_events", "kagura", "illumo"],
     s.FIELD: _distinct(
         *EGO_MCP["fields"], *EGO_MCP["drop"]["fields"], *policy("ego_mcp_events")["fields"], "(unknown)"
     ),
@@ -227,16 +234,36 @@ LABELS: Final[dict[str, list[str]]] = {
 """Every label of the catalogue with all values it may have."""
 
 
+def is_of_agents(metric: Metric) -> bool:
+    """Whether a metric is told of agents or flows alone."""
+    return metric.name.startswith(("agent.", "gen_ai.client."))
+
+
+OWN_METRICS: Final = [
+    msgspec.structs.replace(one, attributes=tuple(label for label in one.attributes if label in LABELS))
+    for one in METRICS
+    if not is_of_agents(one)
+]
+"""The metrics of ego-mcp and of the sidecar, with the labels they have there."""
+
+
 def metrics(now_ns: int, instance: str) -> ExportMetricsServiceRequest:
-    """Return one request: the whole catalogue; each metric has one point for each value of each of its labels."""
+    """Return one request: their whole catalogue; each metric has one point for each value of each of its labels."""
+    return metrics_request(now_ns, instance, "ego-mcp", OWN_METRICS, LABELS)
+
+
+def metrics_request(
+    now_ns: int, instance: str, service: str, catalogue: Sequence[Metric], labels: Mapping[str, list[str]]
+) -> ExportMetricsServiceRequest:
+    """Return one request with all metrics of a service."""
     request = ExportMetricsServiceRequest()
     holder = request.resource_metrics.add()
-    fill_resource(holder, instance)
+    fill_resource(holder, instance, service)
     part = holder.scope_metrics.add()
-    _fill_scope(part)
-    for metric in METRICS:
+    fill_scope(part)
+    for metric in catalogue:
         message = part.metrics.add(name=metric.name, unit=metric.unit, description=metric.description)
-        most = max([1, *(len(LABELS[label]) for label in metric.attributes)])
+        most = max([1, *(len(labels[label]) for label in metric.attributes)])
         for number in range(most):
             times: dict[str, int] = {"time_unix_nano": now_ns, "start_time_unix_nano": now_ns - 1_000_000}
             point: Any
@@ -253,5 +280,5 @@ def metrics(now_ns: int, instance: str) -> ExportMetricsServiceRequest:
                     point = message.sum.data_points.add(as_int=7, **times)
                 case _:
                     point = message.gauge.data_points.add(as_double=0.5, **times)
-            put(point.attributes, {label: LABELS[label][number % len(LABELS[label])] for label in metric.attributes})
+            put(point.attributes, {label: labels[label][number % len(labels[label])] for label in metric.attributes})
     return request

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 import grpc
 import pytest
 
-from tests.stack import legal
-from tests.stack.hiding_places import PLACES, SECRET, Place, first_of, item_of, items_of, points_of
+from tests.stack import legal, legal_agents
+from tests.stack.hiding_places import NAME, PLACES, SECRET, Place, first_of, item_of, items_of, points_of
+from tests.stack.hiding_places_agents import AGENT_PLACES
 from tests.stack.processes import wait_for
 
 if TYPE_CHECKING:
@@ -56,26 +57,34 @@ def sender(stack: Stack) -> Iterator[Sender]:
 def secrets_in(stack: Stack, since_ns: int) -> list[str]:
     """Name the back ends that hold the secret among what came since then."""
     found: list[str] = []
-    if SECRET.encode() in stack.tempo.raw():
+    if NAME.encode() in stack.tempo.raw().lower():
         found.append("tempo")
-    if SECRET in stack.loki.everything(since_ns / 1e9, time.time() + 60):
+    if NAME in stack.loki.everything(since_ns / 1e9, time.time() + 60).casefold():
         found.append("loki")
     series = stack.prometheus.series('{__name__=~".+", job!~"prometheus|loki"}', since_ns // 1_000_000 / 1000)
-    if "rosalind" in str(series).casefold():
+    if NAME in str(series).casefold():
         found.append("prometheus")
     return found
 
 
-def legal_request(signal: str) -> tuple[int, str, Any]:
+def legal_request(signal: str, service: str = "ego-mcp") -> tuple[int, str, Any]:
     """Return a time (ns), an instance and a request of everything that is legal, at that time, of that instance."""
     now_ns = time.time_ns()
     instance = f"{now_ns:016x}"
-    return now_ns, instance, getattr(legal, signal)(now_ns, instance)
+    match service:
+        case "kagura" | "illumo":
+            return now_ns, instance, legal_agents.request(signal, now_ns, instance, service)
+        case _:
+            return now_ns, instance, getattr(legal, signal)(now_ns, instance)
 
 
-def test_every_span_that_is_legal_passes_unchanged(stack: Stack, sender: Sender) -> None:
-    """The second list knows every tool, emotion, error, phase and sentence of the first."""
-    _, _, request = legal_request("traces")
+ALL_SERVICES: Final = pytest.mark.parametrize("service", ["ego-mcp", "kagura", "illumo"])
+
+
+@ALL_SERVICES
+def test_every_span_that_is_legal_passes_unchanged(stack: Stack, sender: Sender, service: str) -> None:
+    """The second list knows every tool, emotion, error, phase and sentence of the first, and how names are formed."""
+    _, _, request = legal_request("traces", service)
     before = stack.collector.removals()
     stack.tempo.clear()
     sender.send("traces", request)
@@ -83,9 +92,10 @@ def test_every_span_that_is_legal_passes_unchanged(stack: Stack, sender: Sender)
     assert stack.collector.removals() == before
 
 
-def test_every_log_record_that_is_legal_passes_unchanged(stack: Stack, sender: Sender) -> None:
+@ALL_SERVICES
+def test_every_log_record_that_is_legal_passes_unchanged(stack: Stack, sender: Sender, service: str) -> None:
     """The second list knows every sentence, level and logger of the first."""
-    now_ns, instance, request = legal_request("logs")
+    now_ns, instance, request = legal_request("logs", service)
     before = stack.collector.removals()
     sender.send("logs", request)
     entries = stack.loki.entries(f'{{service_instance_id="{instance}"}}', now_ns / 1e9 - 1, now_ns / 1e9 + 10)
@@ -96,24 +106,35 @@ def test_every_log_record_that_is_legal_passes_unchanged(stack: Stack, sender: S
     assert stack.collector.removals() == before
 
 
-def test_every_point_of_the_catalogue_passes(stack: Stack, sender: Sender) -> None:
+def test_every_metric_of_the_catalogue_is_somebodys() -> None:
+    """Else the rule below would not hold of it."""
+    told = [*legal.OWN_METRICS, *legal_agents.CATALOGUE["kagura"], *legal_agents.CATALOGUE["illumo"]]
+    assert {metric.name for metric in told} == {metric.name for metric in legal.METRICS}
+
+
+@ALL_SERVICES
+def test_every_point_of_the_catalogue_passes(stack: Stack, sender: Sender, service: str) -> None:
     """The second list knows every metric, with its unit and description, and every value of every label."""
-    now_ns, instance, request = legal_request("metrics")
+    now_ns, instance, request = legal_request("metrics", service)
     before = stack.collector.removals()
     sender.send("metrics", request)
-    for metric, sent in zip(legal.METRICS, items_of(request), strict=True):
+    catalogue = {metric.name: metric for metric in legal.METRICS}
+    for sent in items_of(request):
+        metric = catalogue[sent.name]
         name = metric.prometheus + ("_count" if metric.kind is legal.Kind.HISTOGRAM else "")
         stored = stack.prometheus.query(f'{name}{{instance="{instance}"}}', at=now_ns / 1e9 + 1)
         assert len(stored) == len(points_of(sent)), name
     assert stack.collector.removals() == before
 
 
-@pytest.mark.parametrize("place", [pytest.param(place, id=f"no secret passes in: {place.name}") for place in PLACES])
+@pytest.mark.parametrize(
+    "place", [pytest.param(place, id=f"no secret passes in: {place.name}") for place in (*PLACES, *AGENT_PLACES)]
+)
 def test_a_secret_reaches_no_back_end_and_is_counted(stack: Stack, sender: Sender, place: Place) -> None:
     """Each place of an OTLP request that can hold text is held to a list, whatever it holds."""
-    now_ns, _, request = legal_request(place.signal)
+    now_ns, _, request = legal_request(place.signal, place.service)
     place.plant(first_of(request))
-    assert b"rosalind" in request.SerializeToString().lower()
+    assert NAME.encode() in request.SerializeToString().lower()
     counted = (place.signal, place.mark)
     before = stack.collector.removals().get(counted, 0)
     stack.tempo.clear()
@@ -124,12 +145,12 @@ def test_a_secret_reaches_no_back_end_and_is_counted(stack: Stack, sender: Sende
 
 def test_no_file_of_any_server_holds_a_secret(stack: Stack) -> None:
     """After all the cases above: not in logs, not in write-ahead logs, not in metadata or exemplars."""
-    assert "rosalind" not in stack.prometheus.everything().casefold()
+    assert NAME not in stack.prometheus.everything().casefold()
     found: list[Path] = []
     for folder, _, names in os.walk(stack.directory):  # passes over what servers tidy up while they run
         for path in (Path(folder, name) for name in names):
             with contextlib.suppress(FileNotFoundError):
-                if path.is_file() and b"rosalind" in path.read_bytes().lower():
+                if path.is_file() and NAME.encode() in path.read_bytes().lower():
                     found.append(path)
     assert found == []
 
