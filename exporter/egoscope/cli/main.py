@@ -157,6 +157,7 @@ def demo(
     failure_rate: Annotated[float, typer.Option(help="Share of calls that fail")] = 0.03,
     max_mib: Annotated[int | None, typer.Option(help="End the history at this size")] = None,
     documented: Annotated[bool, typer.Option("--documented", help="The documented one-line format")] = False,
+    agents: Annotated[bool, typer.Option("--agents", help="telemetry.db and illumo_trace.db beside the log")] = False,
 ) -> None:
     """Write a believable ego-mcp log in the real format, with planted secrets, for trying and testing."""
     from egoscope.cli.demo import run_demo  # noqa: PLC0415
@@ -170,4 +171,5 @@ def demo(
         failure_rate=failure_rate,
         max_mib=max_mib,
         documented=documented,
+        agents=agents,
     )

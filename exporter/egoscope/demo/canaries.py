@@ -1,4 +1,4 @@
-"""The secrets a demo plants: every private word in its log is one of these tokens, so that a test can search for it."""
+"""The secrets a demo plants: every private word it writes is one of these tokens, so that a test can search for it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,14 @@ _COUNTS: Final = {
     "USER": 1,
 }
 # Tokens outside ASCII look different in each of plain, JSON-escaped, URL and base64 form.
-_KANA: Final = {"MEM": "カナリア記憶", "PERSON": "カナリアさん", "TAG": "カナリア札"}
+_KANA: Final = {
+    "MEM": "カナリア記憶",
+    "PERSON": "カナリアさん",
+    "TAG": "カナリア札",
+    "PROMPT": "カナリアの問い",
+    "EXECERR": "カナリアの失敗",
+    "RESP": "カナリアの答え",
+}
 _DESIRES: Final = 6
 
 
@@ -48,7 +55,7 @@ class Canaries(msgspec.Struct, frozen=True):
 
 def plant(seed: int) -> Canaries:
     """Return the tokens of one seed; they depend on nothing else."""
-    kinds = {kind: _tokens(seed, kind, count) for kind, count in _COUNTS.items()}
+    kinds = {kind: tokens(seed, kind, count) for kind, count in _COUNTS.items()}
     return Canaries(
         memories=kinds["MEM"],
         queries=kinds["QUERY"],
@@ -73,7 +80,8 @@ def canaries(settings: DemoSettings) -> tuple[str, ...]:
     return (*(token for group in groups for token in group), planted.user)
 
 
-def _tokens(seed: int, kind: str, count: int) -> tuple[str, ...]:
+def tokens(seed: int, kind: str, count: int) -> tuple[str, ...]:
+    """Return `count` tokens of one kind, all different; they depend on nothing but the arguments."""
     kana = _KANA.get(kind)
     return tuple(
         f"{kana}-{_digest(seed, kind, n)}" if kana and n % 4 == 3 else f"CANARY-{kind}-{_digest(seed, kind, n)}"

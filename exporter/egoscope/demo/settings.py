@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from egoscope.errors import ConfigError
@@ -46,5 +46,44 @@ class DemoSettings:
     @property
     def start_us(self) -> int:
         """Microseconds since the Unix epoch at which the first process starts."""
-        since = self.start - datetime(1970, 1, 1, tzinfo=UTC)
-        return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+        return microseconds(self.start)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseSettings:
+    """Settings of a demo database; a wrong one raises ConfigError by its name.
+
+    `start`: before it nothing runs. `per_hour`: executions or flow runs, the mean over a week. `failure_rate` and
+    `killed_rate`: shares of them that fail, and whose process dies amid them, so that nothing ever ends them. `rhythm`:
+    nights and weekends are quiet; without it runs come evenly spread.
+    """
+
+    seed: int = 7
+    start: datetime = datetime(2026, 11, 2, 6, 40, tzinfo=UTC)
+    per_hour: float = 40.0
+    failure_rate: float = 0.04
+    killed_rate: float = 0.0
+    rhythm: bool = True
+
+    def __post_init__(self) -> None:
+        if self.start.tzinfo is None:
+            reason = "start: a time zone is missing; UTC would be right"
+        elif not 0 < self.per_hour <= 1_000_000:
+            reason = "per_hour: must be above 0 and at most 1000000"
+        elif not 0 <= self.failure_rate <= 1:
+            reason = "failure_rate: must be from 0 to 1"
+        elif not 0 <= self.killed_rate < 1:
+            reason = "killed_rate: must be from 0 to below 1"
+        else:
+            return
+        raise ConfigError(reason)
+
+    @property
+    def start_us(self) -> int:
+        """Microseconds since the Unix epoch before which nothing runs."""
+        return microseconds(self.start)
+
+
+def microseconds(at: datetime) -> int:
+    """Return whole microseconds since the Unix epoch."""
+    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)

@@ -1,0 +1,203 @@
+"""Writes a demo database: all of a past at once, or row by row as time goes on."""
+
+from __future__ import annotations
+
+import heapq
+import sqlite3
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import takewhile
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
+
+import msgspec
+
+from egoscope.demo.settings import microseconds
+from egoscope.errors import ConfigError
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from egoscope.demo.settings import DatabaseSettings
+
+_ROWS_A_TRANSACTION: Final = 500
+_LOCKED_S: Final = 30
+_LATE_US: Final = 5_000_000
+_WORTH_WAITING_US: Final = 500
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Write(NamedTuple):
+    """One statement a program runs at a time, microseconds since the epoch."""
+
+    us: int
+    statement: str
+    parameters: tuple[str | float | None, ...]
+
+
+class Run(NamedTuple):
+    """One execution or flow run: what is written about it, oldest first. `outcome`: ok, error or unfinished."""
+
+    start_us: int
+    key: str
+    name: str
+    outcome: str
+    writes: Sequence[Write]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """A program that keeps a database.
+
+    `runs`: what it runs, in order of their starts, for ever. `stopped`: what it writes about the run of a key that
+    was open when the program was told to end, at a time in microseconds.
+    """
+
+    schema: tuple[str, ...]
+    runs: Callable[[DatabaseSettings], Iterator[Run]]
+    stopped: Callable[[str, int], Write]
+    canaries: tuple[str, ...]
+
+
+class DatabaseSummary(msgspec.Struct, frozen=True):
+    """What was written. `runs`: those whose last row was written, by (agent or flow, outcome).
+
+    `canaries`: every token that may have been planted.
+    """
+
+    path: Path
+    runs: Mapping[tuple[str, str], int]
+    canaries: tuple[str, ...]
+
+
+def write_past(path: Path, program: Program, settings: DatabaseSettings, *, until: datetime) -> DatabaseSummary:
+    """Write all runs that started from `settings.start` on and ended by `until`.
+
+    What still ran at `until` is left out, for no one would ever end it.
+    """
+    until_us = microseconds(until)
+    begun = takewhile(lambda run: run.start_us < until_us, program.runs(settings))
+    timeline = _Timeline(run for run in begun if not run.writes or run.writes[-1].us <= until_us)
+    with _Database(path, program) as database:
+        database.begin()
+        for rows, (run, place) in enumerate(timeline, 1):
+            database.write(run, place)
+            if rows % _ROWS_A_TRANSACTION == 0:
+                database.commit()
+                database.begin()
+        database.commit()
+    return database.summary()
+
+
+def write_present(
+    path: Path,
+    program: Program,
+    settings: DatabaseSettings,
+    *,
+    stop: threading.Event,
+    now_ns: Callable[[], int] = time.time_ns,
+    wait: Callable[[float], bool] | None = None,
+) -> DatabaseSummary:
+    """Write each row when its time comes, and commit it, until `stop` is set; `settings.start` is not used.
+
+    What is open then is ended as by a program that is told to end. After a long sleep of the machine, or a step forward
+    of its clock, that happens too, and a new life begins: no row is stamped more than 5 s before it is written.
+    `now_ns` and `wait` (seconds; true when `stop` was set) are there for tests.
+    """
+    pause = stop.wait if wait is None else wait
+
+    def now_us() -> int:
+        return now_ns() // 1000
+
+    with _Database(path, program) as database:
+        while not stop.is_set():
+            timeline = _Timeline(program.runs(replace(settings, start=_EPOCH + timedelta(microseconds=now_us()))))
+            for run, place in timeline:
+                due_us = run.writes[place].us
+                while (ahead_us := due_us - now_us()) > _WORTH_WAITING_US and not pause(min(ahead_us / 1e6, 3600)):
+                    pass
+                if stop.is_set() or now_us() - due_us > _LATE_US:
+                    break
+                database.write(run, place)
+            for key in timeline.open_keys():
+                database.execute(program.stopped(key, now_us()))
+    return database.summary()
+
+
+class _Timeline:
+    """Writes of runs that overlap, in the order of their times: as runs, and places in their writes."""
+
+    def __init__(self, runs: Iterator[Run]) -> None:
+        self._runs = runs
+        self._waiting: list[tuple[int, int, int, Run]] = []
+        """Time and place of each run's next write; a number keeps runs themselves from being compared."""
+
+    def __iter__(self) -> Iterator[tuple[Run, int]]:
+        waiting = self._waiting
+        started = 0
+        upcoming = next(self._runs, None)
+        while waiting or upcoming is not None:
+            while upcoming is not None and (not waiting or upcoming.start_us <= waiting[0][0]):
+                if upcoming.writes:
+                    started += 1
+                    heapq.heappush(waiting, (upcoming.writes[0].us, started, 0, upcoming))
+                upcoming = next(self._runs, None)
+            if not waiting:
+                return
+            _, number, place, run = waiting[0]
+            yield run, place
+            if place + 1 < len(run.writes):
+                heapq.heapreplace(waiting, (run.writes[place + 1].us, number, place + 1, run))
+            else:
+                heapq.heappop(waiting)
+
+    def open_keys(self) -> list[str]:
+        """Return the keys of the runs of which something was written, but not yet all."""
+        return [run.key for _, _, place, run in self._waiting if place]
+
+
+class _Database:
+    """The database being written, and the counts of what went into it."""
+
+    def __init__(self, path: Path, program: Program) -> None:
+        self._path = path
+        self._program = program
+        self._runs: Counter[tuple[str, str]] = Counter()
+
+    def __enter__(self) -> Self:
+        reason = ""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(self._path, timeout=_LOCKED_S, isolation_level=None)
+            for statement in self._program.schema:
+                self._connection.execute(statement)
+        except (OSError, sqlite3.Error) as error:
+            reason = type(error).__name__
+        if reason:
+            raise ConfigError(f"{self._path}: no database can be written there ({reason}); name another directory")
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._connection.close()
+
+    def begin(self) -> None:
+        self._connection.execute("BEGIN")
+
+    def commit(self) -> None:
+        self._connection.execute("COMMIT")
+
+    def write(self, run: Run, place: int) -> None:
+        """Run one statement, and count its run with the last one, unless no row was changed."""
+        if self.execute(run.writes[place]) and place + 1 == len(run.writes):
+            self._runs[run.name, run.outcome] += 1
+
+    def execute(self, write: Write) -> int:
+        """Run a statement outside any run's count; return how many rows it changed."""
+        return self._connection.execute(write.statement, write.parameters).rowcount
+
+    def summary(self) -> DatabaseSummary:
+        """Return the counts so far."""
+        return DatabaseSummary(path=self._path, runs=dict(self._runs), canaries=self._program.canaries)
