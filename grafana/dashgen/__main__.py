@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from dashgen import history, logs_page, now, pipeline, privacy, traces
+from dashgen import agents, cost, flows, history, logs_page, now, pipeline, privacy, traces
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,9 @@ PAGES: Final = {
     "history": history.dashboard,
     "logs": logs_page.dashboard,
     "traces": traces.dashboard,
+    "agents": agents.dashboard,
+    "cost": cost.dashboard,
+    "flows": flows.dashboard,
     "privacy": privacy.dashboard,
     "pipeline": pipeline.dashboard,
 }

@@ -53,6 +53,9 @@ LOGS: Final = "egoscope-logs"
 TRACES: Final = "egoscope-traces"
 PRIVACY: Final = "egoscope-privacy"
 PIPELINE: Final = "egoscope-pipeline"
+AGENTS: Final = "egoscope-agents"
+COST: Final = "egoscope-cost"
+FLOWS: Final = "egoscope-flows"
 
 TRACE_PANEL: Final = 100
 """Number of the panel on Traces that shows one trace: links open it alone."""
@@ -60,7 +63,8 @@ ONE_TRACE: Final = f"viewPanel={TRACE_PANEL}&var-trace="
 """What a link to Traces adds, before a trace's id."""
 
 
-def _chosen_from(name: str, label: str, text: str, definition: str) -> QueryVariable:
+def chosen_from(name: str, label: str, text: str, definition: str) -> QueryVariable:
+    """Return a choice of any of the values that a question gives, all of them at first."""
     return (
         QueryVariable(name)
         .label(label)
@@ -79,32 +83,32 @@ def _chosen_from(name: str, label: str, text: str, definition: str) -> QueryVari
 
 def instance() -> QueryVariable:
     """Return the choice of log files: each is an instance, with series and streams of its own."""
-    return _chosen_from(
+    return chosen_from(
         "instance", "Log file", "Every log file is an instance", f"label_values({c.LAST_EVENT.prometheus}, instance)"
     )
 
 
 def tool() -> QueryVariable:
     """Return the choice of tools."""
-    return _chosen_from("tool", "Tool", "Tools that were called", f"label_values({of(c.CALLS, CHOSEN)}, {s.TOOL})")
+    return chosen_from("tool", "Tool", "Tools that were called", f"label_values({of(c.CALLS, CHOSEN)}, {s.TOOL})")
 
 
 def level() -> QueryVariable:
     """Return the choice of log levels."""
     query = f"label_values({of(c.LOG_LINES, CHOSEN)}, {s.LABEL_LEVEL})"
-    return _chosen_from("level", "Level", "Severity of a log line", query)
+    return chosen_from("level", "Level", "Severity of a log line", query)
 
 
 def logger() -> QueryVariable:
     """Return the choice of loggers."""
     query = f"label_values({of(c.LOG_LINES, CHOSEN)}, {s.LABEL_LOGGER})"
-    return _chosen_from("logger", "Logger", "What part of the agent wrote a line", query)
+    return chosen_from("logger", "Logger", "What part of the agent wrote a line", query)
 
 
 def person() -> QueryVariable:
     """Return the choice of people, by pseudonym."""
     query = f"label_values({of(c.TRUST, CHOSEN)}, {s.LABEL_PERSON})"
-    return _chosen_from("person", "Person", "Keyed pseudonyms: no name ever leaves the agent's machine", query)
+    return chosen_from("person", "Person", "Keyed pseudonyms: no name ever leaves the agent's machine", query)
 
 
 def hidden(name: str, text: str, expression: str) -> QueryVariable:

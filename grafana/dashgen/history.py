@@ -225,7 +225,9 @@ def speed(y: int) -> list[Builder[Panel]]:
     buckets = f'label_replace({buckets}, "le", "$1.0", "le", "([0-9]+)")'
     # Asked for its exemplars only: below zero it has no series of its own. A call that never ended took no time.
     ended = f'{label(s.ERROR_TYPE)}!="timeout"'
-    traced = f"{of(f'{SPAN_DURATION}_bucket', SERVED_TOOL, ended)} < 0"
+    # The agents' and flows' spans are no calls.
+    served = f'span_name=~"{s.METHOD_TOOLS_CALL} .+"'
+    traced = f"{of(f'{SPAN_DURATION}_bucket', served, SERVED_TOOL, ended)} < 0"
     heatmap = (
         heat(
             "Durations of calls",

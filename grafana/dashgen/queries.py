@@ -38,6 +38,10 @@ def label(attribute: str) -> str:
 CHOSEN: Final = 'instance=~"$instance"'
 CHOSEN_TOOL: Final = f'{s.TOOL}=~"$tool"'
 CHOSEN_PERSON: Final = f'{s.LABEL_PERSON}=~"$person"'
+CHOSEN_AGENT: Final = f'{s.AGENT}=~"$agent"'
+CHOSEN_MODEL: Final = f'{s.MODEL}=~"$model"'
+DATABASE: Final = 'instance=~"$database"'
+"""Of agents and flows: each database is an instance, as each log file is."""
 FAILED: Final = f'{s.LABEL_OUTCOME}!="ok"'
 SERVED_TOOL: Final = f'{label(s.GEN_AI_TOOL_NAME)}=~"$tool"'
 
@@ -78,8 +82,19 @@ def share(part: str, whole: str, window: str = "$__range") -> str:
 
 def quantile(fraction: float | str, window: str, *matchers: str, by: str = "") -> str:
     """Return a quantile of the duration of calls, in seconds."""
-    buckets = of(f"{c.OPERATION_DURATION.prometheus}_bucket", CHOSEN, *matchers)
+    return quantile_of(fraction, of(f"{c.OPERATION_DURATION.prometheus}_bucket", CHOSEN, *matchers), window, by=by)
+
+
+def quantile_of(fraction: float | str, buckets: str, window: str = "$__range", *, by: str = "") -> str:
+    """Return a quantile of what a histogram holds; `buckets` selects its buckets."""
     return f"histogram_quantile({fraction}, {counted(buckets, window, by=', '.join(filter(None, ('le', by))))})"
+
+
+def relabelled(expression: str, **sources: str) -> str:
+    """Return the same under other labels: `to=label` each; what has one set of labels in the end is added up."""
+    for to, source in sources.items():
+        expression = f'label_replace({expression}, "{to}", "$1", "{source}", "(.*)")'
+    return f"sum by ({', '.join(sources)}) ({expression})"
 
 
 def metric(

@@ -96,10 +96,13 @@ LOKI_LABELS: Final = frozenset(
     )
 )
 STREAM_LABELS: Final = frozenset({"service_name", "service_instance_id"})
-# Jobs that the configuration fixes, so that naming one is no guess: the servers', and the sidecar's own.
+# Jobs that the configuration or a source's format fixes, so that naming one is no guess: the servers', the sidecar's
+# own, and those of databases.
 FIXED_JOBS: Final = frozenset(
     {
         semconv.SCOPE_NAME,
+        "kagura",
+        "illumo",
         *(
             group["labels"]["job"]
             for group in yaml.safe_load((REPOSITORY / "prometheus" / "targets" / "compose.yml").read_text("utf-8"))
