@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from math import sqrt
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING, Any, Final
+
+from egoscope.query.times import DAY, MICROSECOND, Range, midnight
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Iterable
 
 USD_DECIMALS: Final = 9
@@ -105,3 +109,80 @@ class Projection:
 def usd(amounts: Iterable[float]) -> float:
     """Add amounts of US dollars so that the same amounts are the same sum in any order."""
     return round(sum(round(amount * 10**USD_DECIMALS) for amount in amounts) / 10**USD_DECIMALS, USD_DECIMALS)
+
+
+# How many complete days a projection looks back to, and how few are too few.
+MOST_DAYS: Final = 28
+FEWEST_DAYS: Final = 7
+# Student's t distribution, 0.95 quantile, for 6 to 27 degrees of freedom: 9 of 10 lie within that many deviations.
+_T_95: Final = (
+    *(1.943, 1.895, 1.860, 1.833, 1.812, 1.796, 1.782, 1.771, 1.761, 1.753, 1.746),
+    *(1.740, 1.734, 1.729, 1.725, 1.721, 1.717, 1.714, 1.711, 1.708, 1.706, 1.703),
+)
+
+
+def month_of(now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
+    """Return when the UTC month of `now` begins and when the next one does."""
+    first = midnight(now.astimezone(dt.UTC).date().replace(day=1))
+    return first, midnight((first.date() + 31 * DAY).replace(day=1))
+
+
+def recent_range(now: dt.datetime) -> Range:
+    """Return the complete days that a projection needs: one more than it uses, to see where calls began."""
+    today = midnight(now.astimezone(dt.UTC).date())
+    return Range(today - (MOST_DAYS + 1) * DAY - MICROSECOND, today - MICROSECOND)
+
+
+def project(now: dt.datetime, month: CostSummary, recent: CostSummary) -> Projection:
+    """Project the month of `now` from its cost so far and the costs of `recent_range`.
+
+    Each day that remains costs what recent days did on average. A sum of r such days has the variance s²·(r + r²/n)
+    around r times the mean of the n days looked at, s being their standard deviation: the first part is the days' own
+    spread, the second that the mean is not known exactly. Days are taken as independent and alike; a week's rhythm is
+    in the spread.
+    """
+    first, following = month_of(now)
+    so_far = month.cost_usd
+    days = _complete_days(now, recent)
+    unknown = month.calls_of_unknown_price
+    known: dict[str, Any] = {
+        "as_of": now.astimezone(dt.UTC),
+        "month": first.date(),
+        "so_far_usd": so_far,
+        "days_used": len(days),
+        "calls_of_unknown_price": unknown,
+    }
+    note = f" {unknown} model calls of unknown price are in none of it." if unknown else ""
+    if len(days) < FEWEST_DAYS:
+        method = (
+            f"Too little to project from: {len(days)} complete days since the first model call,"
+            f" {FEWEST_DAYS} are needed.{note}"
+        )
+        return Projection(**known, expected_usd=None, low_usd=None, high_usd=None, method=method)
+    remaining = (following - now) / DAY
+    mean, spread = fmean(days), stdev(days)
+    expected = so_far + remaining * mean
+    half = _T_95[len(days) - FEWEST_DAYS] * spread * sqrt(remaining + remaining**2 / len(days))
+    method = (
+        f"The month so far, {so_far:.2f} USD, plus {remaining:.1f} days at {mean:.2f} USD, the mean of the last"
+        f" {len(days)} complete UTC days; the interval holds 9 of 10 months if days to come spread as those did"
+        f" (standard deviation {spread:.2f} USD, Student's t).{note}"
+    )
+    return Projection(
+        **known,
+        expected_usd=round(expected, USD_DECIMALS),
+        low_usd=round(max(so_far, expected - half), USD_DECIMALS),
+        high_usd=round(expected + half, USD_DECIMALS),
+        method=method,
+    )
+
+
+def _complete_days(now: dt.datetime, recent: CostSummary) -> list[float]:
+    """Return the costs of the last complete days; the day of the first call was none, unless it lies further back."""
+    costs = {day: summary.cost_usd for day, summary in recent.by_day().items()}
+    today = now.astimezone(dt.UTC).date()
+    if not costs:
+        return []
+    first = min(costs)
+    days = [today - back * DAY for back in range(MOST_DAYS, 0, -1)]
+    return [costs.get(day, 0.0) for day in days if day > first]

@@ -1,0 +1,335 @@
+"""`Query` over the embedded store. Everything is exact, percentiles too: each value is there."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from typing import TYPE_CHECKING, Final, Self
+
+import orjson
+
+from egoscope.convert import catalogue
+from egoscope.convert import semconv as s
+from egoscope.errors import QueryError
+from egoscope.query import embedded_sql as sql
+from egoscope.query.answers import Activity, AgentOverview, FlowUse, NodeUse, Running
+from egoscope.query.base import DEFAULT_LIMIT, check_limit, check_pair, check_status
+from egoscope.query.cost import CostRow, CostSummary, month_of, project, recent_range
+from egoscope.query.embedded_rows import (
+    Groups,
+    execution_row,
+    metric_of,
+    model_uses,
+    slow_rows,
+    span_row,
+    tool_uses,
+)
+from egoscope.query.times import MICROSECOND, Range, checked_range, cost_range, from_ns, to_ns, utc_now
+from egoscope.query.traces import build_trace, check_trace_id, has_tag
+from egoscope.store import schema
+from egoscope.store.kinds import NANO
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Callable, Generator, Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+    from egoscope.query.answers import Execution, ModelUse, SlowRequests, ToolUse, Trace
+    from egoscope.query.cost import Projection
+
+DAY_NS: Final = 86_400 * NANO
+
+
+class EmbeddedQuery:
+    """See `Query`. Reads beside whoever writes, and waits for nobody; each answer is of one moment."""
+
+    percentiles_estimated = False
+
+    def __init__(self, path: Path, *, now: Callable[[], dt.datetime] = utc_now) -> None:
+        """Open the store. Raises `StateError` where it is missing, damaged, or of another version."""
+        self._db = schema.open_reader(path)
+        self._now = now
+
+    def get_executions(
+        self,
+        agent_name: str | None = None,
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+        status: str | None = None,
+        tag: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+    ) -> list[Execution]:
+        """See `Query.get_executions`."""
+        check_status(status)
+        check_limit(limit)
+        found: list[Execution] = []
+        with self._reading():
+            rows = self._ask(sql.EXECUTIONS, "agent", self._range(since, until), agent_name, outcome=status)
+            for row in rows:
+                if tag is None or has_tag(orjson.loads(row[-1]), tag):
+                    found.append(execution_row(row, self._db.execute(sql.USED, (row[1], row[0])).fetchall()))
+                if len(found) == limit:
+                    break
+        return found
+
+    def get_metrics(
+        self,
+        agent_name: str | None,
+        metric_type: str,
+        aggregation: str,
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+    ) -> float | None:
+        """See `Query.get_metrics`."""
+        check_pair(metric_type, aggregation)
+        within = self._range(since, until)
+        with self._reading():
+            return metric_of(
+                metric_type, aggregation, lambda kind: self._ask(sql.SUBJECTS, kind, within, agent_name).fetchall()
+            )
+
+    def get_cost_summary(
+        self,
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+        *,
+        date: dt.date | None = None,
+    ) -> CostSummary:
+        """See `Query.get_cost_summary`."""
+        return self._costs(cost_range(since, until, date, self._now()))
+
+    def project_month(self, now: dt.datetime | None = None) -> Projection:
+        """See `Query.project_month`. A store that forgets after 30 days has no 31st: see `prune_days`."""
+        at = checked_range(None, now, self._now()).until
+        first, _ = month_of(at)
+        return project(at, self._costs(Range(first - MICROSECOND, at)), self._costs(recent_range(at)))
+
+    def slow_requests(
+        self,
+        agent_name: str | None = None,
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+        limit: int = 10,
+    ) -> SlowRequests:
+        """See `Query.slow_requests`."""
+        check_limit(limit)
+        within = self._range(since, until)
+        with self._reading():
+            p95_s = metric_of(
+                "duration", "p95", lambda kind: self._ask(sql.SUBJECTS, kind, within, agent_name).fetchall()
+            )
+            models, tools, executions = (
+                self._ask(sql.LONGEST, kind, within, agent_name, limit=limit).fetchall()
+                for kind in ("model", "tool", "agent")
+            )
+        return slow_rows(models, tools, executions, p95_s)
+
+    def tools_used(
+        self, agent_name: str | None = None, since: dt.datetime | None = None, until: dt.datetime | None = None
+    ) -> list[ToolUse]:
+        """See `Query.tools_used`."""
+        with self._reading():
+            return tool_uses(self._ask(sql.SUBJECTS, "tool", self._range(since, until), agent_name).fetchall())
+
+    def models_used(
+        self, agent_name: str | None = None, since: dt.datetime | None = None, until: dt.datetime | None = None
+    ) -> list[ModelUse]:
+        """See `Query.models_used`."""
+        within = self._range(since, until)
+        with self._reading():
+            rows = self._ask(sql.SUBJECTS, "model", within, agent_name).fetchall()
+            return model_uses(rows, dict(self._ask(sql.PROVIDERS, "model", within, agent_name).fetchall()))
+
+    def agents(self, since: dt.datetime | None = None, until: dt.datetime | None = None) -> list[AgentOverview]:
+        """See `Query.agents`."""
+        within = self._range(since, until)
+        with self._reading():
+            running = {
+                one.agent: one.count for one in self._running(catalogue.RUNNING, catalogue.RUNNING_OLDEST, s.AGENT)
+            }
+            ended, called, did = (
+                Groups.by_agent(self._ask(sql.SUBJECTS, kind, within, None)) for kind in ("agent", "model", "tool")
+            )
+        return [
+            AgentOverview(
+                agent=agent,
+                running=running.get(agent, 0),
+                executions=ended[agent].count,
+                errors=ended[agent].errors,
+                unfinished=ended[agent].unfinished,
+                avg_s=ended[agent].avg_s,
+                p95_s=ended[agent].percentile_s(0.95),
+                model_calls=called[agent].count,
+                tool_calls=did[agent].count,
+                input_tokens=called[agent].input_tokens,
+                output_tokens=called[agent].output_tokens,
+                cost_usd=called[agent].cost_usd,
+                calls_of_unknown_price=called[agent].unpriced,
+                last_end=from_ns(ended[agent].last_ns) if ended[agent].count else None,
+            )
+            for agent in sorted({*ended.names, *running})
+        ]
+
+    def running(self, agent_name: str | None = None) -> list[Running]:
+        """See `Query.running`."""
+        with self._reading():
+            found = self._running(catalogue.RUNNING, catalogue.RUNNING_OLDEST, s.AGENT)
+        return [one for one in found if agent_name is None or one.agent == agent_name]
+
+    def get_trace(self, trace_id: str) -> Trace | None:
+        """See `Query.get_trace`."""
+        check_trace_id(trace_id)
+        with self._reading():
+            rows = self._db.execute(sql.TRACE, (trace_id.lower(),)).fetchall()
+        return build_trace(trace_id.lower(), map(span_row, rows))
+
+    def flows(self, since: dt.datetime | None = None, until: dt.datetime | None = None) -> list[FlowUse]:
+        """See `Query.flows`."""
+        within = self._range(since, until)
+        with self._reading():
+            going = self._running(catalogue.FLOW_RUNNING, catalogue.FLOW_RUNNING_OLDEST, s.FLOW)
+            runs = Groups.by_agent(self._ask(sql.SUBJECTS, "flow", within, None))
+            rows = self._ask(sql.SUBJECTS, "node", within, None).fetchall()
+        running = {one.agent: one.count for one in going}
+        of_nodes = {flow: Groups.by_subject(row for row in rows if row[0] == flow) for flow in {row[0] for row in rows}}
+        return [
+            FlowUse(
+                flow=flow,
+                running=running.get(flow, 0),
+                runs=runs[flow].count,
+                errors=runs[flow].errors,
+                unfinished=runs[flow].unfinished,
+                avg_s=runs[flow].avg_s,
+                p95_s=runs[flow].percentile_s(0.95),
+                nodes=_nodes(of_nodes.get(flow, Groups())),
+            )
+            for flow in sorted({*runs.names, *running, *of_nodes})
+        ]
+
+    def recent_activity(self, limit: int = 20, agent_name: str | None = None) -> list[Activity]:
+        """See `Query.recent_activity`."""
+        check_limit(limit)
+        with self._reading():
+            if agent_name is None:
+                rows = self._db.execute(sql.ACTIVITY, (s.SCOPE_NAME, limit)).fetchall()
+            else:
+                rows = self._db.execute(sql.ACTIVITY_OF_AGENT, (agent_name, limit)).fetchall()
+        return [
+            Activity(
+                time=from_ns(time_ns), severity=severity, service=service, body=body, agent=agent, trace_id=trace_id
+            )
+            for time_ns, severity, service, body, agent, trace_id in rows
+        ]
+
+    def close(self) -> None:
+        """See `Query.close`."""
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _range(self, since: dt.datetime | None, until: dt.datetime | None) -> Range:
+        return checked_range(since, until, self._now())
+
+    def _ask(
+        self,
+        statement: str,
+        kind: str,
+        within: Range,
+        agent: str | None,
+        *,
+        outcome: str | None = None,
+        limit: int = -1,
+    ) -> sqlite3.Cursor:
+        values = {
+            "kind": kind,
+            "since": within.since_ns,
+            "until": within.until_ns,
+            "agent": agent,
+            "outcome": outcome,
+            "limit": limit,
+        }
+        return self._db.execute(
+            statement.replace("{within}", sql.ANY_AGENT if agent is None else sql.ONE_AGENT), values
+        )
+
+    def _costs(self, within: Range) -> CostSummary:
+        with self._reading():
+            rows = self._ask(sql.COSTS, "model", within, None).fetchall()
+        return CostSummary(
+            tuple(
+                CostRow(
+                    day=from_ns(day * DAY_NS).date(),
+                    agent=agent,
+                    model=model,
+                    calls=calls,
+                    input_tokens=input_tokens,
+                    output_tokens=output_tokens,
+                    cost_usd=cost_nano / NANO,
+                    calls_of_unknown_price=unpriced,
+                )
+                for day, agent, model, calls, input_tokens, output_tokens, cost_nano, unpriced in rows
+            )
+        )
+
+    def _running(self, count: catalogue.Metric, oldest: catalogue.Metric, label: str) -> list[Running]:
+        """Add up the gauges of all instances, each as it was last told within a day."""
+        after_ns = to_ns(self._now()) - DAY_NS
+        starts: dict[str, float] = {}
+        for name, value, _ in self._gauge(oldest.name, label, after_ns):
+            if value:
+                starts[name] = min(value, starts.get(name, value))
+        counts: dict[str, tuple[int, int]] = {}
+        for name, value, time_ns in self._gauge(count.name, label, after_ns):
+            total, newest_ns = counts.get(name, (0, 0))
+            counts[name] = total + int(value or 0), max(newest_ns, time_ns)
+        return [
+            Running(
+                agent=name,
+                count=total,
+                oldest_start=from_ns(round(starts[name] * 1e6) * 1000) if name in starts else None,
+                as_of=from_ns(newest_ns),
+            )
+            for name, (total, newest_ns) in sorted(counts.items())
+            if total
+        ]
+
+    def _gauge(self, metric_name: str, label: str, after_ns: int) -> Iterator[tuple[str, float | None, int]]:
+        for attributes, value, time_ns in self._db.execute(sql.LATEST_POINTS, (metric_name, after_ns)):
+            yield str(orjson.loads(attributes).get(label, "")), value, time_ns
+
+    @contextlib.contextmanager
+    def _reading(self) -> Generator[None]:
+        """Read of one moment, whatever is written meanwhile."""
+        try:
+            self._db.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._db.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            reason = getattr(error, "sqlite_errorname", type(error).__name__)
+        else:
+            return
+        raise QueryError(f"the embedded store cannot be read just now ({reason})")
+
+
+def _nodes(groups: Groups) -> tuple[NodeUse, ...]:
+    def use(node: str) -> NodeUse:
+        of = groups[node]
+        return NodeUse(
+            node=node,
+            runs=of.count,
+            errors=of.errors,
+            unfinished=of.unfinished,
+            avg_s=of.avg_s,
+            p95_s=of.percentile_s(0.95),
+        )
+
+    return tuple(map(use, sorted(groups.names)))
