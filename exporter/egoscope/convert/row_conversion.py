@@ -70,6 +70,11 @@ def values_of(series: SeriesSet, name: str, *metrics: Metric) -> set[str]:
     return {str(attributes[name]) for attributes in found if name in attributes}
 
 
+def end_of(record: RowRecord) -> int:
+    """Return when a final row ended."""
+    return record.start_ns if record.end_ns is None else record.end_ns
+
+
 StateT = TypeVar("StateT", bound=RowState)
 
 
@@ -150,7 +155,7 @@ class DatabaseConversion(Generic[StateT]):
 
     def ended(self, record: RowRecord) -> None:
         """A row is final."""
-        end_ns = _end_of(record)
+        end_ns = end_of(record)
         self._reach(end_ns)
         began = self._running.pop(record.key, None)
         if began is not None:
@@ -255,8 +260,3 @@ class DatabaseConversion(Generic[StateT]):
 
 
 _NEVER: Final = 1 << 63
-
-
-def _end_of(record: RowRecord) -> int:
-    """Return when a final row ended."""
-    return record.start_ns if record.end_ns is None else record.end_ns

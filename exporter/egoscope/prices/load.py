@@ -63,7 +63,7 @@ def load_prices(price_file: Path | None = None) -> Prices:
             content = price_file.read_bytes()
         except OSError as error:
             raise ConfigError(
-                f"EGOSCOPE_PRICE_FILE: {price_file} cannot be read ({error.strerror}): name a file of prices or unset it"
+                f"EGOSCOPE_PRICE_FILE: {price_file} cannot be read ({error.strerror}): name another, or unset it"
             ) from None
         files.append((str(price_file), _decode(content, str(price_file))))
     as_of = files[0][1].as_of
