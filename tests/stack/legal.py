@@ -39,6 +39,15 @@ def policy(source: str) -> dict[str, Any]:
     return tomllib.loads((resources.files("egoscope.policies") / f"{source}.toml").read_text())
 
 
+def fields_of(source: str) -> list[str]:
+    """Return every name of a field that the audit of a source may tell."""
+    described = policy(source)
+    fields = described["fields"]
+    mappings = [name for name, rule in fields.items() if rule["rule"] == "mapping"]
+    return [*fields, *described.get("drop", {"fields": []})["fields"], *(f"{name}.(unknown)" for name in mappings)]
+
+
+POLICIES: Final = ["ego_mcp", "ego_mcp_events", "kagura", "kagura_events", "illumo", "illumo_events"]
 EGO_MCP: Final = policy("ego_mcp")
 TOOLS: Final = [*EGO_MCP["fields"]["tool_name"]["values"], s.OTHER]
 EMOTIONS: Final = [*EGO_MCP["fields"]["emotion_primary"]["values"], s.OTHER]
@@ -215,10 +224,8 @@ LABELS: Final[dict[str, list[str]]] = {
     s.VALUE: _distinct(*EMOTIONS, *PHASES, *EGO_MCP["fields"]["absence_band"]["values"]),
     s.DESIRE: DESIRES,
     s.LABEL_PERSON: [PERSON],
-    s.LABEL_SOURCE: ["ego_mcp", "ego_mcp_events", "kagura", "illumo"],
-    s.FIELD: _distinct(
-        *EGO_MCP["fields"], *EGO_MCP["drop"]["fields"], *policy("ego_mcp_events")["fields"], "(unknown)"
-    ),
+    s.LABEL_SOURCE: POLICIES,
+    s.FIELD: _distinct(*(field for source in POLICIES for field in fields_of(source)), "(unknown)"),
     s.ACTION: ["kept", "pseudonymised", "counted", "dropped"],
     s.REASON: [
         "not_in_policy",
@@ -228,6 +235,8 @@ LABELS: Final[dict[str, list[str]]] = {
         "not_enumerated",
         "no_match",
         "too_long",
+        *("malformed_json", "malformed_literal", "no_time", "no_id", "time_in_future"),
+        *("locked", "unreadable", "not_a_database", "missing_table", "missing_column", "no_file", "copy"),
     ],
     s.SIGNAL: ["traces", "metrics", "logs"],
 }

@@ -37,12 +37,13 @@ UNPARSABLE: Final = [
     "malformed_json", "malformed_literal", "no_time", "no_id", "too_long", "time_in_future", "wrong_type",
 ]  # fmt: skip
 OUTCOMES: Final = ["ok", "error", "unfinished"]
+ERRORS: Final = [*legal.policy("kagura")["fields"]["error"]["values"], s.OTHER, "timeout"]
 LABELS: Final[dict[str, list[str]]] = {
     **dict.fromkeys((s.AGENT, s.OPERATION, s.FLOW, s.NODE, s.FROM_NODE, s.TO_NODE, s.TYPE), NAMES),
     **dict.fromkeys((s.GEN_AI_AGENT_NAME, s.GEN_AI_TOOL_NAME), NAMES),
     **dict.fromkeys((s.MODEL, s.GEN_AI_REQUEST_MODEL), MODELS),
     s.LABEL_OUTCOME: OUTCOMES,
-    s.ERROR_TYPE: [s.OTHER],
+    s.ERROR_TYPE: ERRORS,
     s.GEN_AI_OPERATION_NAME: ["chat"],
     s.GEN_AI_PROVIDER_NAME: PROVIDERS,
     s.GEN_AI_TOKEN_TYPE: ["input", "output"],
@@ -112,6 +113,7 @@ def _calls() -> list[tuple[str, Mapping[str, str | bool | float]]]:
         ),
         *((f"memory {name}", {s.AGENT_MEMORY_OPERATION: name, s.GEN_AI_AGENT_NAME: "my_agent"}) for name in NAMES),
         *(("chat gpt-4.1-nano", full | {s.AGENT_OUTCOME: outcome}) for outcome in OUTCOMES),
+        *(("chat gpt-4.1-nano", full | {s.ERROR_TYPE: error}) for error in ERRORS),
         ("chat gpt-4.1-nano", full | {s.AGENT_COST_USD: 0}),
     ]
 
