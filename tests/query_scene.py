@@ -29,7 +29,7 @@ DAY: Final = 86_400 * 10**9
 HOUR: Final = 3_600 * 10**9
 MINUTE: Final = 60 * 10**9
 EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-NO_CONSTANTS: Final = Constants(())
+Tag = str | bool | int | float
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +235,7 @@ class Scene:
             *((s.TAG_PREFIX + key, value) for key, value in ran.tags.items()),
         ]
         if ran.outcome != "ok":
-            root.append((s.ERROR_TYPE, s.OTHER))
+            root.append((s.ERROR_TYPE, "timeout" if ran.outcome == "unfinished" else s.OTHER))
         if ran.cost is not None:
             root.append((s.AGENT_COST_USD, ran.cost / 1e9))
         yield Span(

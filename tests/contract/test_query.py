@@ -34,6 +34,7 @@ from tests.query_scene import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from egoscope.convert.catalogue import Metric
     from egoscope.query import Execution, Query
 
 AGENTS = (None, "writer", "critic", "nobody")
@@ -122,7 +123,7 @@ class TestMetrics:
     )
     @pytest.mark.parametrize("agent", [None, "writer"])
     def test_percentiles_are_the_values_own_or_within_their_bucket(
-        self, query: Query, scene: Scene, metric_type: str, kind: str, metric: object, agent: str | None
+        self, query: Query, scene: Scene, metric_type: str, kind: str, metric: Metric, agent: str | None
     ) -> None:
         truth = within(agent, 0, 3 * DAY)
         values = sorted(
@@ -145,7 +146,7 @@ class TestMetrics:
                 # A histogram's quantile is the value of rank share*n, one of the two that the exact one lies between.
                 place = share * (len(values) - 1)
                 near = values[max(0, int(place) - 1) : int(place) + 2]
-                bounds = (0.0, *metric.bounds)  # type: ignore[attr-defined]
+                bounds = (0.0, *metric.bounds)
                 lower = max(bound for bound in bounds if bound < min(near))
                 upper = min(bound for bound in bounds if bound >= max(near))
                 assert lower <= told <= upper
@@ -452,7 +453,7 @@ def expected(ran: Ran, scene: Scene) -> tuple[object, ...]:
         scene.time(ran.at),
         None if ran.outcome == "unfinished" else ran.seconds,
         ran.outcome,
-        None if ran.outcome == "ok" else "_OTHER",
+        {"ok": None, "error": "_OTHER", "unfinished": "timeout"}[ran.outcome],
         sum(call.input_tokens for call in ran.calls),
         sum(call.output_tokens for call in ran.calls),
         None if ran.cost is None else ran.cost / NANO,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Outcome = Literal["ok", "error", "unfinished"]
-"""How it ended; `unfinished`: given up 24 hours after it began. Kagura's `completed` is ok, `failed` is error."""
+"""How it ended; `unfinished`: cancelled, or given up after 24 hours. Kagura's `completed` is ok, `failed` is error."""
 OUTCOMES: Final = frozenset(get_args(Outcome))
 
 SpanKind = Literal["agent", "model", "tool", "memory", "flow", "node", "other"]
@@ -38,10 +38,10 @@ class Execution:
     start: dt.datetime
     end: dt.datetime
     duration_s: float | None
-    """None where it is unfinished: its end is only when it was given up."""
+    """None where it was given up: its end is only when that was."""
     outcome: Outcome
     error_type: str | None
-    """The error's type, or `_OTHER`; None where all went well."""
+    """The error's type, `_OTHER`, or `timeout` where it was given up; None where all went well."""
     input_tokens: int
     output_tokens: int
     cost_usd: float | None
@@ -94,7 +94,7 @@ class Running:
     oldest_start: dt.datetime | None
     """When the longest running of them began."""
     as_of: dt.datetime
-    """Old where the source has not been read for long: then this is how things were."""
+    """Within the last five minutes: of what nobody told for longer it is not known whether it runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

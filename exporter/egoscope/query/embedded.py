@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from egoscope.query.cost import Projection
 
 DAY_NS: Final = 86_400 * NANO
+STALE_NS: Final = 300 * NANO
+"""What was not told for so long is not known: as in Prometheus."""
 
 
 class EmbeddedQuery:
@@ -279,8 +281,8 @@ class EmbeddedQuery:
         )
 
     def _running(self, count: catalogue.Metric, oldest: catalogue.Metric, label: str) -> list[Running]:
-        """Add up the gauges of all instances, each as it was last told within a day."""
-        after_ns = to_ns(self._now()) - DAY_NS
+        """Add up the gauges of all instances, each as it was last told."""
+        after_ns = to_ns(self._now()) - STALE_NS
         starts: dict[str, float] = {}
         for name, value, _ in self._gauge(oldest.name, label, after_ns):
             if value:

@@ -178,7 +178,11 @@ def _span(span: Span, instance: str) -> SpanRow:
     about = subject_of(attributes, failed=failed)
     tool = None if about else attributes.get(s.GEN_AI_TOOL_NAME)
     outcome = about.outcome if about else outcome_of(attributes, failed=failed)
-    ends_known = outcome != Outcome.UNFINISHED and attributes.get(s.PAIRING) != Pairing.START_MISSING
+    ends_known = (
+        about.end_known
+        if about
+        else outcome != Outcome.UNFINISHED and attributes.get(s.PAIRING) != Pairing.START_MISSING
+    )
     events: list[Value] = [
         {"name": event.name, "time_ns": event.time_unix_nano, "attributes": _mapping(event.attributes)}
         for event in span.events

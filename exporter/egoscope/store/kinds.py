@@ -24,8 +24,10 @@ _BY_OPERATION: Final[dict[str | None, tuple[Kind, str]]] = {
     "text_completion": ("model", s.GEN_AI_REQUEST_MODEL),
     "embeddings": ("model", s.GEN_AI_REQUEST_MODEL),
 }
-_BY_FLOW_KIND: Final[dict[str | None, tuple[Kind, str]]] = {"flow": ("flow", ""), "node": ("node", s.FLOW_NODE)}
+_FLOW: Final = "flow"
 _CALLED: Final = frozenset({"model", "tool", "memory"})
+GIVEN_UP: Final = "timeout"
+"""`error.type` of what was given up 24 hours after it began."""
 NANO: Final = 10**9
 """Costs are whole billionths of a US dollar, so that sums are exact in any order."""
 
@@ -37,6 +39,8 @@ class Subject(msgspec.Struct, frozen=True):
     agent: str | None
     subject: str | None
     outcome: Outcome
+    end_known: bool
+    """False for what was given up: its end is only when that was."""
     input_tokens: int | None = None
     output_tokens: int | None = None
     cost_nano: int | None = None
@@ -55,11 +59,14 @@ def subject_of(attributes: Mapping[str, object], *, failed: bool) -> Subject | N
         return None
     kind, subject = kind_and_subject
     of_a_flow = kind in ("flow", "node")
+    outcome = outcome_of(attributes, failed=failed)
     return Subject(
         kind=kind,
         agent=_text(attributes.get(s.FLOW_NAME if of_a_flow else s.GEN_AI_AGENT_NAME)),
         subject=subject,
-        outcome=outcome_of(attributes, failed=failed),
+        outcome=outcome,
+        # What was cancelled is unfinished too, but somebody wrote down when that was.
+        end_known=outcome is not Outcome.UNFINISHED or attributes.get(s.ERROR_TYPE) != GIVEN_UP,
         input_tokens=_count(attributes.get(s.GEN_AI_USAGE_INPUT_TOKENS)),
         output_tokens=_count(attributes.get(s.GEN_AI_USAGE_OUTPUT_TOKENS)),
         cost_nano=_nano(attributes.get(s.AGENT_COST_USD)),
@@ -82,8 +89,9 @@ def _kind_and_subject(attributes: Mapping[str, object]) -> tuple[Kind, str | Non
     found = _BY_OPERATION.get(_text(attributes.get(s.GEN_AI_OPERATION_NAME)))
     if found is None and s.AGENT_MEMORY_OPERATION in attributes:
         found = ("memory", s.AGENT_MEMORY_OPERATION)
-    if found is None:
-        found = _BY_FLOW_KIND.get(_text(attributes.get(s.FLOW_KIND)))
+    if found is None and s.FLOW_KIND in attributes:
+        # A flow, or a node of whatever kind.
+        found = ("flow", "") if attributes[s.FLOW_KIND] == _FLOW else ("node", s.FLOW_NODE)
     return (found[0], _text(attributes.get(found[1]))) if found else None
 
 

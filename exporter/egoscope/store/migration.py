@@ -37,7 +37,7 @@ _LOGS_2: Final = """
 _FILL_SPAN_2: Final = """
     UPDATE spans SET kind = ?2, agent = ?3, subject = ?4, outcome = ?5, counted_ns = ?6, input_tokens = ?7,
     output_tokens = ?8, cost_nano = ?9, tool = NULL,
-    duration_ns = CASE ?5 WHEN 'unfinished' THEN NULL ELSE duration_ns END
+    duration_ns = CASE WHEN ?10 THEN end_ns - start_ns END
     WHERE rowid = ?1
 """
 _FILL_LOG_2: Final = "UPDATE logs SET agent = ?2 WHERE rowid = ?1"
@@ -94,6 +94,7 @@ def _spans_of_agents(db: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
                 about.input_tokens,
                 about.output_tokens,
                 about.cost_nano,
+                about.end_known,
             )
 
 
