@@ -148,6 +148,12 @@ class SidecarProcess:
         """Return the instance id of every file it has ever read; no two may have had one name."""
         return {path: source for source, (path, _) in self.positions().items()}
 
+    def databases(self) -> dict[tuple[str, str], str]:
+        """Return the instance id of every database it has ever read, by kind of source and id."""
+        with self._state() as db:
+            rows = db.execute("SELECT feed, source FROM instances WHERE feed IN ('kagura', 'illumo')").fetchall()
+        return {(feed, source): source for feed, source in rows}
+
     def outbox_bytes(self) -> int:
         """Return how many bytes of requests wait."""
         with self._state() as db:
@@ -184,7 +190,7 @@ class SidecarProcess:
         path = self.state_dir / "state.db"
         if not path.exists() or not path.stat().st_size:  # not started yet: nothing is known
             with contextlib.closing(sqlite3.connect(":memory:")) as db:
-                db.executescript("CREATE TABLE files (checkpoint); CREATE TABLE outbox (size);")
+                db.executescript("CREATE TABLE instances (source, feed, checkpoint); CREATE TABLE outbox (size);")
                 yield db
             return
         with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as db:

@@ -162,7 +162,7 @@ def test_a_newer_schema_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
 
 
 def as_schema_1(path: Path) -> None:
-    """Make of a state file what the egoscope before 0.2 wrote: log files only, in a table of that name."""
+    """Make of a state file what an egoscope of schema 1 wrote: log files only, in a table of that name."""
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.executescript("""
             CREATE TABLE files (source TEXT PRIMARY KEY, checkpoint BLOB NOT NULL, conversion BLOB NOT NULL)

@@ -1,0 +1,172 @@
+"""What databases of Kagura and illumo hold, by plain SQL, and what the back ends say: both must agree exactly."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import json
+import sqlite3
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from tests.stack.truth import YEARS_S, offsets_in_loki, span_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable
+    from pathlib import Path
+
+    from tests.stack.servers import Stack
+
+USD_DECIMALS: Final = 9
+_OUTCOMES: Final = {"completed": "ok", "failed": "error"}
+Sums = Counter[tuple[str, ...]]
+
+
+@dataclass
+class RowTruth:
+    """Everything of final rows, by metric and the values of its labels, sorted by label; costs in nano-dollars.
+
+    `lines`: how many log records they become, `spans` how many spans.
+    """
+
+    sums: dict[str, Sums] = field(default_factory=dict[str, Sums])
+    lines: int = 0
+    spans: int = 0
+
+    def add(self, metric: str, amount: int, **labels: str) -> None:
+        """Add to one series; nothing where the amount is nothing."""
+        if amount:
+            self.sums.setdefault(metric, Counter())[tuple(labels[name] for name in sorted(labels))] += amount
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Generator[sqlite3.Connection]:
+    """Open a database as it stands, read-only."""
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as db:
+        yield db
+
+
+def kagura_truth(*paths: Path) -> RowTruth:
+    """Return what final executions hold. Costs are those that the database tells: its models must all have one."""
+    truth = RowTruth()
+    for path in paths:
+        with reading(path) as db:
+            rows = db.execute("SELECT agent_name, status, events FROM executions WHERE ended_at IS NOT NULL").fetchall()
+        for agent, status, events in rows:
+            truth.lines += 1
+            truth.spans += 1
+            truth.add("agent_executions_total", 1, agent=agent, outcome=_OUTCOMES[status])
+            truth.add("agent_execution_duration_seconds_count", 1, agent=agent)
+            for event in json.loads(events):
+                truth.spans += 1
+                _event(truth, agent, event["type"], event["data"])
+    return truth
+
+
+def _event(truth: RowTruth, agent: str, kind: str, data: dict[str, float | str]) -> None:
+    match kind:
+        case "llm_call":
+            model = str(data["model"])
+            by = {"gen_ai_agent_name": agent, "gen_ai_request_model": model}
+            truth.add("gen_ai_client_operation_duration_seconds_count", 1, **by)
+            for name, type_ in (("prompt_tokens", "input"), ("completion_tokens", "output")):
+                truth.add("gen_ai_client_token_usage_sum", int(data[name]), gen_ai_token_type=type_, **by)
+            nano = round(float(data["cost"]) * 10**USD_DECIMALS)
+            if nano:
+                truth.add("agent_cost_usd_total", nano, agent=agent, model=model)
+            else:
+                truth.add("agent_cost_unknown_total", 1, agent=agent, model=model)
+        case "tool_call":
+            by = {"gen_ai_agent_name": agent, "gen_ai_tool_name": str(data["tool_name"])}
+            truth.add("gen_ai_execute_tool_duration_seconds_count", 1, **by)
+        case _:
+            truth.add("agent_memory_operations_total", 1, agent=agent, operation=str(data["operation"]))
+
+
+def illumo_truth(*paths: Path) -> RowTruth:
+    """Return what final spans and all events hold; every node's parent must be a flow."""
+    truth = RowTruth()
+    for path in paths:
+        with reading(path) as db:
+            names = {one: (name, kind, parent) for one, name, kind, parent in db.execute(_NAMES)}
+            ended = db.execute("SELECT span_id, status FROM spans WHERE end_time IS NOT NULL").fetchall()
+            events = db.execute("SELECT span_id, event_type, attributes FROM events").fetchall()
+        for span_id, status in ended:
+            name, kind, parent = names[span_id]
+            truth.lines += 1
+            truth.spans += 1
+            outcome = "ok" if status == "OK" else "error"
+            if kind == "flow":
+                truth.add("agent_flow_runs_total", 1, flow=name, outcome=outcome)
+                truth.add("agent_flow_duration_seconds_count", 1, flow=name)
+            else:
+                by = {"flow": names[parent][0], "node": name}
+                truth.add("agent_flow_node_runs_total", 1, outcome=outcome, **by)
+                truth.add("agent_flow_node_duration_seconds_count", 1, **by)
+        for span_id, kind, attributes in events:
+            name, _, parent = names[span_id]
+            by = {"flow": names[parent][0], "node": name}
+            truth.add("agent_flow_events_total", 1, type=kind, **by)
+            truth.add("agent_flow_tokens_total", int(ast.literal_eval(attributes or "{}").get("tokens", 0)), **by)
+    return truth
+
+
+_NAMES: Final = "SELECT span_id, name, kind, parent_span_id FROM spans"
+_LABELS: Final[dict[str, tuple[str, ...]]] = {
+    "agent_executions_total": ("agent", "outcome"),
+    "agent_execution_duration_seconds_count": ("agent",),
+    "gen_ai_client_operation_duration_seconds_count": ("gen_ai_agent_name", "gen_ai_request_model"),
+    "gen_ai_client_token_usage_sum": ("gen_ai_agent_name", "gen_ai_request_model", "gen_ai_token_type"),
+    "agent_cost_usd_total": ("agent", "model"),
+    "agent_cost_unknown_total": ("agent", "model"),
+    "gen_ai_execute_tool_duration_seconds_count": ("gen_ai_agent_name", "gen_ai_tool_name"),
+    "agent_memory_operations_total": ("agent", "operation"),
+    "agent_flow_runs_total": ("flow", "outcome"),
+    "agent_flow_duration_seconds_count": ("flow",),
+    "agent_flow_node_runs_total": ("flow", "node", "outcome"),
+    "agent_flow_node_duration_seconds_count": ("flow", "node"),
+    "agent_flow_events_total": ("flow", "node", "type"),
+    "agent_flow_tokens_total": ("flow", "node"),
+}
+_USD: Final = frozenset({"agent_cost_usd_total"})
+_WHOLE_WITHIN: Final = 1e-3
+
+
+def in_prometheus(stack: Stack, metric: str, instances: Iterable[str], end_s: float | None = None) -> Sums:
+    """Return how much a metric grew in all, by its labels in order of their names; costs in nano-dollars."""
+    selector = f'{metric}{{instance=~"{"|".join(instances)}"}}'
+    labels = _LABELS[metric]
+    query = f"sum by ({', '.join(labels)}) (increase({selector}[{int(YEARS_S * 1000)}ms] anchored))"
+    grown: Sums = Counter()
+    for sample in stack.prometheus.query(query, at=time.time() + 1 if end_s is None else end_s):
+        value = sample.value * 10**USD_DECIMALS if metric in _USD else sample.value
+        assert abs(value - round(value)) < _WHOLE_WITHIN, f"{query} is no whole number: {value}"
+        if round(value):
+            grown[tuple(sample.labels[name] for name in labels)] = round(value)
+    return grown
+
+
+def check_rows_exact(stack: Stack, truth: RowTruth, instances: Iterable[str], *, spans_once: bool = False) -> None:
+    """Compare everything the back ends hold of these instances with what the databases hold."""
+    instances = list(instances)
+    for metric in _LABELS:
+        assert in_prometheus(stack, metric, instances) == truth.sums.get(metric, Counter()), metric
+    lines = [offset for instance in instances for offset in offsets_in_loki(stack, instance)]
+    assert len(lines) == truth.lines, "log records in Loki"
+    spans = span_ids(stack, instances)
+    assert len(spans) == truth.spans, "spans in Tempo"
+    if spans_once:
+        assert set(spans.values()) <= {1}, "a span stands twice in Tempo"
+
+
+def ended_rows(*paths: Path) -> int:
+    """Return how many rows of the databases are final."""
+    total = 0
+    for path in paths:
+        with reading(path) as db:
+            kagura = db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'executions'").fetchone()[0]
+            table, end = ("executions", "ended_at") if kagura else ("spans", "end_time")
+            total += int(db.execute(f"SELECT count(*) FROM {table} WHERE {end} IS NOT NULL").fetchone()[0])
+    return total
