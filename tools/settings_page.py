@@ -24,7 +24,12 @@ BEGIN: Final = "<!-- {}: made by tools/settings_page.py -->"
 
 _METRICS_HEAD: Final = ("| Metric | Labels | What it is |", "| --- | --- | --- |")
 _COMPOSE_HEAD: Final = ("| Setting | Default | What it is |", "| --- | --- | --- |")
-_NO_DEFAULT: Final = ("EGO_MCP_LOG_DIR", "COMPOSE_FILE")  # the example shows what it could be
+_NO_DEFAULT: Final = (
+    "EGO_MCP_LOG_DIR",
+    "KAGURA_DB_DIR",
+    "ILLUMO_DB_DIR",
+    "COMPOSE_FILE",
+)  # the example shows what it could be
 _SECTION: Final = re.compile(r"# -+ (.+?) -+")
 _VARIABLE: Final = re.compile(r"#(\w+)=(.*)")
 _HEAD: Final = ("| Setting | Default | Allowed | What it is |", "| --- | --- | --- | --- |")

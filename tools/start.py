@@ -3,7 +3,8 @@
     python3 tools/start.py
 
 The log directory is $EGO_MCP_LOG_DIR (from the environment or .env), else ego-mcp's own default. Where it holds no
-ego-mcp log, the demo plays in a volume of its own. The sidecar runs as the directory's owner, who may read it.
+ego-mcp log, and $KAGURA_DB_DIR and $ILLUMO_DB_DIR name no directory either, the demo plays in a volume of its own. The
+sidecar runs as the directory's owner, who may read it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import secret
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 EGO_MCP_DEFAULT: Final = "/tmp"  # noqa: S108 (ego-mcp's own default)
 LOGS: Final = "ego-mcp-*.log"
+DATABASES: Final = ("KAGURA_DB_DIR", "ILLUMO_DB_DIR")
 
 
 def from_dotenv(name: str) -> str | None:
@@ -46,12 +48,18 @@ def surroundings() -> tuple[dict[str, str], list[str]]:
     """Return the environment for docker compose, and the profiles to switch on."""
     logs = Path(setting("EGO_MCP_LOG_DIR", EGO_MCP_DEFAULT)).expanduser().resolve()
     environment = {**os.environ, "TZ": setting("TZ", timezone())}
-    if not any(logs.glob(LOGS)):
-        print(f"No ego-mcp log in {logs}: playing the demo.")
+    databases = {name: Path(path).expanduser().resolve() for name in DATABASES if (path := setting(name, ""))}
+    environment |= {name: str(path) for name, path in databases.items()}
+    if any(logs.glob(LOGS)):
+        environment["EGO_MCP_LOG_DIR"] = str(logs)
+        owner = logs.stat()
+    else:
         environment.pop("EGO_MCP_LOG_DIR", None)
-        return environment, ["--profile", "demo"]
-    owner = logs.stat()
-    environment["EGO_MCP_LOG_DIR"] = str(logs)
+        if not any(path.is_dir() for path in databases.values()):
+            print(f"No ego-mcp log in {logs}: playing the demo.")
+            return environment, ["--profile", "demo"]
+        print(f"No ego-mcp log in {logs}: showing the other agents alone.")
+        owner = next(path.stat() for path in databases.values() if path.is_dir())
     if owner.st_uid != 0:  # never as root; a directory of root's must be open to others
         environment.setdefault("EGOSCOPE_UID", setting("EGOSCOPE_UID", str(owner.st_uid)))
         environment.setdefault("EGOSCOPE_GID", setting("EGOSCOPE_GID", str(owner.st_gid)))

@@ -20,7 +20,13 @@ class Settings(BaseSettings):
     The two that say where ego-mcp logs have ego-mcp's own names: `EGO_MCP_LOG_PATH` and `EGO_MCP_LOG_DIR`.
     """
 
-    model_config = SettingsConfigDict(env_prefix="EGOSCOPE_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="EGOSCOPE_",
+        env_file=".env",
+        env_ignore_empty=True,  # docker compose hands on what nobody set as empty
+        extra="ignore",
+        frozen=True,
+    )
 
     log_path: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),

@@ -22,6 +22,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 import egoscope
 from egoscope.convert import semconv as s
 from egoscope.convert.catalogue import METRICS, Kind
+from egoscope.sources.discovery import Reason as Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -236,6 +237,7 @@ LABELS: Final[dict[str, list[str]]] = {
         "no_match",
         "too_long",
         *("malformed_json", "malformed_literal", "no_time", "no_id", "time_in_future"),
+        *(reason.name.lower() for reason in Problem),
         *("locked", "unreadable", "not_a_database", "missing_table", "missing_column", "no_file", "copy"),
     ],
     s.SIGNAL: ["traces", "metrics", "logs"],

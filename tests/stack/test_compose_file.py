@@ -13,6 +13,10 @@ import jsonschema
 import pytest
 import yaml
 
+from egoscope.cli.demo import ILLUMO_FILE, KAGURA_FILE
+from egoscope.config import load_settings
+from egoscope.prices import load_prices
+
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 FILES: Final = ("docker-compose.yml", "docker-compose.api.yml", "docker-compose.alerts.yml")
 SCHEMA_MODULE: Final = "github.com/compose-spec/compose-go/v2@v2.15.0"
@@ -131,7 +135,7 @@ def test_its_files_are_mounted_read_only_and_data_lives_in_named_volumes(service
         if isinstance(mount, str):
             assert default(mount).partition(":")[0] in COMPOSE["volumes"]
         else:
-            assert (REPOSITORY / mount["source"]).exists()
+            assert (REPOSITORY / default(mount["source"])).exists()
             assert mount["read_only"] is True
             assert mount["bind"] == {"create_host_path": False}
 
@@ -140,10 +144,35 @@ def test_the_log_directory_is_mounted_read_only() -> None:
     assert "${EGO_MCP_LOG_DIR:-demo-logs}:/logs:ro" in SERVICES["sidecar"]["volumes"]
 
 
+@pytest.mark.parametrize(("agents", "name"), [("KAGURA", KAGURA_FILE), ("ILLUMO", ILLUMO_FILE)])
+def test_a_database_is_looked_for_where_the_demo_writes_it_or_where_a_user_says(agents: str, name: str) -> None:
+    """Its directory is mounted read-only; the demo's databases never stand beside a real agent's log."""
+    place = f"/{agents.lower()}"
+    default_place = "${EGO_MCP_LOG_DIR:-demo-logs}"
+    assert f"${{{agents}_DB_DIR:-{default_place}}}:{place}:ro" in SERVICES["sidecar"]["volumes"]
+    assert default(SERVICES["sidecar"]["environment"][f"EGOSCOPE_{agents}_PATH"]) == f"{place}/{name}"
+    assert "--agents" in SERVICES["demo"]["command"]
+    assert f"/logs/{name}" in SERVICES["demo"]["healthcheck"]["test"]
+
+
+def test_the_sidecar_starts_with_every_setting_as_it_is_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What .env does not set arrives empty, or as a file that says nothing."""
+    for name, value in SERVICES["sidecar"]["environment"].items():
+        monkeypatch.setenv(name, default(value))
+    monkeypatch.chdir(REPOSITORY / "docker")
+    settings = load_settings()
+    assert settings.budget_usd is None
+    assert settings.kagura_path == (f"/kagura/{KAGURA_FILE}",)
+    mounts = [mount for mount in SERVICES["sidecar"]["volumes"] if not isinstance(mount, str)]
+    (prices,) = [mount for mount in mounts if mount["target"] == str(settings.price_file)]
+    assert load_prices(REPOSITORY / default(prices["source"])).models == load_prices().models
+
+
 @every_service
 def test_nothing_of_the_engine_or_the_machine_is_mounted(service: Service) -> None:
     sources = [mount if isinstance(mount, str) else mount["source"] for mount in service.get("volumes", [])]
-    assert all(source.startswith(("./", "${EGO_MCP_LOG_DIR:-")) or source[0].isalpha() for source in sources)
+    of_the_user = ("${EGO_MCP_LOG_DIR:-", "${KAGURA_DB_DIR:-", "${ILLUMO_DB_DIR:-", "${EGOSCOPE_PRICE_FILE:-./")
+    assert all(source.startswith(("./", *of_the_user)) or source[0].isalpha() for source in sources)
 
 
 @pytest.mark.parametrize("port", PUBLISHED)
@@ -214,7 +243,8 @@ def test_the_example_of_env_lists_every_variable_with_its_default() -> None:
     text = "".join((REPOSITORY / name).read_text(encoding="utf-8") for name in FILES)
     used = variables(text)
     assert used.keys() == listed.keys() - {"COMPOSE_FILE"}
-    del used["EGO_MCP_LOG_DIR"]  # no path would fit everybody
+    for name in ("EGO_MCP_LOG_DIR", "KAGURA_DB_DIR", "ILLUMO_DB_DIR"):
+        del used[name]  # no path would fit everybody
     assert used.items() <= listed.items()
 
 

@@ -51,6 +51,15 @@ def test_logs_are_looked_for_where_ego_mcp_is_told_to_write_them(monkeypatch: py
     assert load_settings().patterns == ("/a/*.log", "/b")
 
 
+def test_what_is_set_to_nothing_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """docker compose hands on what nobody set as empty, and an empty line of .env says nothing."""
+    for name in ("EGOSCOPE_BUDGET_USD", "EGOSCOPE_KAGURA_PATH", "EGOSCOPE_PRICE_FILE", "EGOSCOPE_POLL_S"):
+        monkeypatch.setenv(name, "")
+    settings = load_settings()
+    assert (settings.budget_usd, settings.kagura_path, settings.price_file) == (None, (), None)
+    assert settings.poll_s > 0
+
+
 def test_a_dotenv_file_is_read_and_the_environment_stands_above_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

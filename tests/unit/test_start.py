@@ -27,7 +27,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     spec.loader.exec_module(module)
     sys.modules.pop("secret", None)
     monkeypatch.setattr(module, "REPOSITORY", tmp_path)
-    for name in ("EGO_MCP_LOG_DIR", "EGOSCOPE_UID", "EGOSCOPE_GID"):
+    for name in ("EGO_MCP_LOG_DIR", "KAGURA_DB_DIR", "ILLUMO_DB_DIR", "EGOSCOPE_UID", "EGOSCOPE_GID"):
         monkeypatch.delenv(name, raising=False)
     return module
 
@@ -84,6 +84,23 @@ def test_dotenv_says_where_the_logs_are_and_the_environment_overrules_it(
     environment, profiles = start.surroundings()
     assert (profiles, environment["EGO_MCP_LOG_DIR"], environment["EGOSCOPE_UID"]) == ([], str(logs), "777")
     monkeypatch.setenv("EGO_MCP_LOG_DIR", str(tmp_path / "nothing"))
+    assert start.surroundings()[1] == ["--profile", "demo"]
+
+
+def test_who_has_databases_alone_is_shown_those_and_no_demo(
+    start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read as the owner of their directory, by its full path."""
+    databases = a_log_directory(tmp_path, 12345).rename(tmp_path / "databases")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EGO_MCP_LOG_DIR", str(empty))
+    monkeypatch.setenv("KAGURA_DB_DIR", "databases")
+    environment, profiles = start.surroundings()
+    assert (profiles, environment["KAGURA_DB_DIR"], environment["EGOSCOPE_UID"]) == ([], str(databases), "12345")
+    assert not {"EGO_MCP_LOG_DIR", "ILLUMO_DB_DIR"} & environment.keys()
+    monkeypatch.setenv("KAGURA_DB_DIR", "nowhere")
     assert start.surroundings()[1] == ["--profile", "demo"]
 
 
