@@ -228,18 +228,12 @@ LABELS: Final[dict[str, list[str]]] = {
     s.LABEL_SOURCE: POLICIES,
     s.FIELD: _distinct(*(field for source in POLICIES for field in fields_of(source)), "(unknown)"),
     s.ACTION: ["kept", "pseudonymised", "counted", "dropped"],
-    s.REASON: [
-        "not_in_policy",
-        "private_field",
-        "wrong_type",
-        "out_of_range",
-        "not_enumerated",
-        "no_match",
-        "too_long",
+    s.REASON: _distinct(
+        *("not_in_policy", "private_field", "wrong_type", "out_of_range", "not_enumerated", "no_match", "too_long"),
         *("malformed_json", "malformed_literal", "no_time", "no_id", "time_in_future"),
         *(reason.name.lower() for reason in Problem),
-        *("locked", "unreadable", "not_a_database", "missing_table", "missing_column", "no_file", "copy"),
-    ],
+        "no_file",
+    ),
     s.SIGNAL: ["traces", "metrics", "logs"],
 }
 """Every label of the catalogue with all values it may have."""
