@@ -172,16 +172,24 @@ class _Database:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(self._path, timeout=_LOCKED_S, isolation_level=None)
-            for statement in self._program.schema:
-                self._connection.execute(statement)
         except (OSError, sqlite3.Error) as error:
             reason = type(error).__name__
         if reason:
-            raise ConfigError(f"{self._path}: no database can be written there ({reason}); name another directory")
+            raise ConfigError(f"{self._path}: no database can be made there ({reason}); name another directory")
+        try:
+            for statement in self._program.schema:
+                self._connection.execute(statement)
+        except sqlite3.Error as error:
+            self.__exit__(type(error), error)
+            raise
         return self
 
-    def __exit__(self, *_exception: object) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, *_traceback: object) -> None:
         self._connection.close()
+        if isinstance(error, sqlite3.Error):
+            # The reason's name: what SQLite says beyond it can quote a row.
+            reason = getattr(error, "sqlite_errorname", type(error).__name__)
+            raise ConfigError(f"{self._path}: cannot be written to as a database ({reason})") from None
 
     def begin(self) -> None:
         self._connection.execute("BEGIN")
