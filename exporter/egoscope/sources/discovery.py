@@ -38,13 +38,23 @@ class Reason(StrEnum):
     UNREADABLE = "cannot be read"
     COPY = "is a copy of a file that is being followed"
     GONE_UNREAD = "is gone, and was not read to its end"
+    LOCKED = "is locked by its writer"
+    HOT_JOURNAL = "was left amid a change: the program that writes it must open it once"
+    NOT_A_DATABASE = "is no SQLite database"
+    DAMAGED = "is damaged"
+    MISSING_TABLE = "has no table of this name"
+    MISSING_COLUMN = "has no column of this name"
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """Something about a path that a user may want to mend. It never holds content."""
+    """Something about a path that a user may want to mend. It never holds content.
+
+    `detail` names the table or the column that is missing; it is one that egoscope knows.
+    """
 
     path: str
     reason: Reason
+    detail: str = ""
 
 
 class Sighting(NamedTuple):

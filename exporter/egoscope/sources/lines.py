@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from egoscope.convert import semconv as s
 from egoscope.convert.ids import Ids
 from egoscope.convert.instance import InstanceConversion, InstanceState
 from egoscope.model.record import Record
-from egoscope.sources.base import FileCheckpoint, Lines
+from egoscope.sources.base import AHEAD_NS, EARLIEST_NS, FileCheckpoint, Lines
 from egoscope.sources.ego_mcp import SOURCE
 
 if TYPE_CHECKING:
@@ -23,12 +23,6 @@ if TYPE_CHECKING:
     from egoscope.sources.discovery import Problem
     from egoscope.sources.ego_mcp import EgoMcpFormat
     from egoscope.sources.tail import Tail
-
-EARLIEST_NS: Final = 1_577_836_800 * 10**9
-"""2020-01-01. No agent wrote before; a clock that says so was not set yet. Loki has no schema for older times and
-answers as if it were down, so one such line would hold up all logs for ever."""
-AHEAD_NS: Final = 300 * 10**9
-"""Prometheus refuses what is ten minutes ahead of its own clock. Half of that is left for clocks that differ."""
 
 
 class LineFeed:

@@ -1,0 +1,225 @@
+"""Who is who: decides for every database that a scan found whether it is known, new, or a copy of a known one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from egoscope.sources.databases import COMPANIONS, DatabaseFile, Signature, UnreadableDatabaseError
+from egoscope.sources.discovery import Key, Problem, Reason, Sighting, printable
+from egoscope.sources.followed_database import FollowedDatabase
+from egoscope.sources.row_checkpoint import DatabaseCheckpoint
+from egoscope.sources.row_table import FollowedTable, Search
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from egoscope.sources.discovery import Survey
+    from egoscope.sources.row_checkpoint import RowDigests, TablePosition
+    from egoscope.sources.row_format import RowFormat
+    from egoscope.sources.row_pages import Layout, Snapshot
+
+_SEARCH_KEYS: Final = 2000
+
+
+class _Copy(NamedTuple):
+    """A database that is set aside, as it and its original were when they were compared."""
+
+    source: str
+    original_followed: bool
+    signature: Signature
+
+
+class DatabaseRoster:
+    """All databases: followed, set aside as copies, or departed. `update` brings it in line with what a scan found.
+
+    `derive_id(device, inode, head)` names a new one.
+    """
+
+    def __init__(
+        self,
+        known: Iterable[DatabaseCheckpoint],
+        *,
+        row_format: RowFormat,
+        derive_id: Callable[[int, int, bytes], str],
+        digests: RowDigests,
+        max_row_bytes: int,
+        page_rows: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self._format, self._derive_id, self._digests = row_format, derive_id, digests
+        self._max_row_bytes, self._page_rows, self._clock = max_row_bytes, page_rows, clock
+        self._departed = {one.source: one for one in known}
+        self._since = dict.fromkeys(self._departed, clock())
+        self._units: dict[Key, FollowedDatabase] = {}
+        self._files: dict[Key, DatabaseFile] = {}  # of those that are not followed
+        self._copies: dict[Key, _Copy] = {}
+        self._problems: list[Problem] = []
+        self._gone_unread: dict[str, Problem] = {}
+
+    def __iter__(self) -> Iterator[FollowedDatabase]:
+        # A copy: the thread that watches the directories looks while the one that scans adds and removes.
+        return iter(list(self._units.values()))
+
+    def update(self, survey: Survey) -> Sequence[Problem]:
+        """Follow what is new, let go of what is over; return what could not be read, or is set aside."""
+        self._problems = []
+        now = self._clock()
+        seen = {key: one for key, one in survey.files.items() if not one.path.endswith(COMPANIONS)}
+        for key, unit in list(self._units.items()):
+            if key in seen:
+                unit.look(seen[key].path, unit.file.signature(seen[key].stat))
+            if key not in seen or unit.over:
+                self._retire(unit, now)
+        for key in (self._files.keys() | self._copies.keys()) - seen.keys():
+            self._copies.pop(key, None)
+            if key in self._files:
+                self._files.pop(key).close()
+        newcomers = [one for key, one in seen.items() if key not in self._units]
+        for one in sorted(newcomers, key=self._order):
+            self._meet(one)
+        self._gone_unread = {source: one for source, one in self._gone_unread.items() if source in self._departed}
+        return [*self._problems, *self._gone_unread.values()]
+
+    def forgotten(self, forget_s: float) -> Sequence[str]:
+        """Return what has not been followed for so long, each once; a copy's original is not forgotten."""
+        when = self._clock() - forget_s
+        aside = {copy.source for copy in self._copies.values()}
+        old = [source for source, since in self._since.items() if since < when and source not in aside]
+        for source in old:
+            del self._since[source], self._departed[source]
+        return old
+
+    def close(self) -> None:
+        """Let go of every handle."""
+        for unit in self:
+            unit.file.close()
+        for file in self._files.values():
+            file.close()
+
+    # --- newcomers -------------------------------------------------------------------------------------------------
+
+    def _order(self, seen: Sighting) -> tuple[bool, bool, int, str]:
+        """Sort first what was known under this inode, then what was under this path; of others the largest."""
+        keys = {(one.device, one.inode) for one in self._departed.values()}
+        paths = {one.path for one in self._departed.values()}
+        return seen.key not in keys, printable(seen.path) not in paths, -seen.stat.st_size, seen.path
+
+    def _meet(self, seen: Sighting) -> None:
+        file = self._files.get(seen.key)
+        if file is None:
+            file = self._files[seen.key] = DatabaseFile(seen.path, seen.key, self._digests, self._max_row_bytes)
+        else:
+            file.move_to(seen.path)
+        signature = file.signature(seen.stat)
+        if not signature.bytes:
+            return  # nothing was written yet: it has no identity
+        copy = self._copies.pop(seen.key, None)
+        if copy and copy == _Copy(copy.source, self._is_followed(copy.source), signature):
+            self._set_aside(seen, copy)
+            return
+        start: DatabaseCheckpoint | _Copy | None = None
+        try:
+            with file.snapshot() as snapshot:
+                start = self._recognise(seen, signature, snapshot)
+        except UnreadableDatabaseError as error:
+            self._problems.append(Problem(printable(seen.path), error.reason, error.detail))
+            return
+        if isinstance(start, _Copy):
+            self._set_aside(seen, start)
+        elif start is not None:
+            self._follow(start, seen, file, signature)
+
+    def _recognise(self, seen: Sighting, signature: Signature, snapshot: Snapshot) -> DatabaseCheckpoint | _Copy | None:
+        """Return what a database is; None as long as it has no rows."""
+        layouts = FollowedDatabase.layouts(snapshot, self._format)
+        edges = ((layout, snapshot.edge(layout)) for layout in layouts.values())
+        layout, first = next(((layout, edge) for layout, edge in edges if edge), (None, None))
+        if layout is None or first is None:
+            return None
+        here = sorted(self._departed.values(), key=lambda one: (one.device, one.inode) != seen.key)
+        for known in here:
+            if _is_in(snapshot, layouts, known):
+                return known
+        for unit in self:
+            if unit.head == first[1] or _is_in(snapshot, layouts, unit.checkpoint):
+                return _Copy(unit.source, original_followed=True, signature=signature)
+        for known in here:
+            if seen.key == (known.device, known.inode) or printable(seen.path) == known.path:
+                if _is_somewhere_in(snapshot, layouts, known):
+                    return known
+            elif known.head == first[1] and self._is_older(snapshot, layout, known):
+                return _Copy(known.source, original_followed=False, signature=signature)
+        return DatabaseCheckpoint(self._new_source(*seen.key, first[1]), "", *seen.key, first[1], [])
+
+    def _is_older(self, snapshot: Snapshot, layout: Layout, known: DatabaseCheckpoint) -> bool:
+        """Whether everything in it was read, in the database of which it is a copy."""
+        last = snapshot.edge(layout, last=True)
+        position = next((one.rowid for one in known.tables if one.name == layout.table.name), 0)
+        return last is not None and last[0] <= position
+
+    def _new_source(self, device: int, inode: int, head: bytes) -> str:
+        """Derive an id; one that stands for another life of the same database already is not given again."""
+        source, again = self._derive_id(device, inode, head), 0
+        while self._is_followed(source) or source in self._departed:
+            again += 1
+            source = self._derive_id(device, inode, head + b"\0%d" % again)
+        return source
+
+    def _is_followed(self, source: str) -> bool:
+        return any(unit.source == source for unit in self._units.values())
+
+    # --- changes ---------------------------------------------------------------------------------------------------
+
+    def _follow(self, start: DatabaseCheckpoint, seen: Sighting, file: DatabaseFile, signature: Signature) -> None:
+        self._departed.pop(start.source, None)
+        self._since.pop(start.source, None)
+        del self._files[seen.key]
+        self._units[seen.key] = FollowedDatabase(
+            start,
+            file,
+            seen.path,
+            signature,
+            row_format=self._format,
+            clock=self._clock,
+            page_rows=self._page_rows,
+        )
+
+    def _set_aside(self, seen: Sighting, copy: _Copy) -> None:
+        self._copies[seen.key] = copy
+        self._problems.append(Problem(printable(seen.path), Reason.COPY))
+
+    def _retire(self, unit: FollowedDatabase, now: float) -> None:
+        unit.file.close()
+        del self._units[unit.key]
+        self._departed[unit.source] = unit.checkpoint
+        self._since[unit.source] = now
+        if not unit.over and unit.unread_bytes:
+            self._gone_unread[unit.source] = Problem(unit.checkpoint.path, Reason.GONE_UNREAD)
+
+
+def _identity(known: DatabaseCheckpoint, layouts: Mapping[str, Layout]) -> TablePosition | None:
+    """Return the table by which a database is recognised: the first one of which rows were read."""
+    by_name = {one.name: one for one in known.tables}
+    return next((by_name[name] for name in layouts if name in by_name and by_name[name].rows), None)
+
+
+def _is_in(snapshot: Snapshot, layouts: Mapping[str, Layout], known: DatabaseCheckpoint) -> bool:
+    """Whether any row that was read last stands where it stood."""
+    position = _identity(known, layouts)
+    if position is None:
+        return False
+    layout = layouts[position.name]
+    return FollowedTable(layout.table, position).standing_landmark(snapshot, layout) is not None
+
+
+def _is_somewhere_in(snapshot: Snapshot, layouts: Mapping[str, Layout], known: DatabaseCheckpoint) -> bool:
+    """Whether any row that was read last stands anywhere: `VACUUM` may have moved them all."""
+    position = _identity(known, layouts)
+    if position is None:
+        return False
+    layout = layouts[position.name]
+    table = FollowedTable(layout.table, position)
+    search = Search(table)
+    while not search.step(snapshot, layout, _SEARCH_KEYS):
+        pass
+    return table.relocate(search.found)

@@ -1,0 +1,70 @@
+"""What is kept of a followed database: where it was read to, by which rows it is recognised, and what runs in it."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+
+from egoscope.convert.ids import subkey
+
+LANDMARKS: Final = 64
+"""So many of the rows read last are remembered of each table."""
+
+
+class Landmark(msgspec.Struct, frozen=True, array_like=True):
+    """A row that was read: where it stood, and a keyed digest of the column that names it for good."""
+
+    rowid: int
+    digest: bytes
+
+
+class OpenRow(msgspec.Struct, frozen=True, array_like=True):
+    """A row that was told as running. `start_ns`: when it began, nanoseconds since the Unix epoch."""
+
+    rowid: int
+    digest: bytes
+    start_ns: int
+
+
+class TablePosition(msgspec.Struct, frozen=True):
+    """How far one table was read: all rows up to `rowid`.
+
+    `rows`: how many different ones that were. `landmarks`: the last of them, in the order of their rowids. `strays`:
+    rows that were read and are not where they were; should they come again they are known. `open`: rows that ran.
+    """
+
+    name: str
+    rowid: int
+    rows: int
+    landmarks: list[Landmark]
+    strays: list[bytes]
+    open: list[OpenRow]
+
+
+class DatabaseCheckpoint(msgspec.Struct, frozen=True):
+    """The durable metadata of one database: what a restart needs to go on, and nothing of its content.
+
+    `source` is the instance id, derived once at first sight. `head` is the digest of the first row seen then. `path`,
+    `device` and `inode` say where it was last seen; what it is, its rows say.
+    """
+
+    source: str
+    path: str
+    device: int
+    inode: int
+    head: bytes
+    tables: list[TablePosition]
+
+
+class RowDigests:
+    """Names rows by keyed digests, so that a state file tells nothing of them, not even to somebody who can guess."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = subkey(key, "rows")
+
+    def of(self, table: str, rowid: int, name: object) -> bytes:
+        """Return 16 bytes for the row of this name; one without a name is known by its rowid alone."""
+        text = f"{table}\0rowid\0{rowid}" if name is None else f"{table}\0{name}"
+        return blake2b(text.encode("utf-8", "surrogatepass"), key=self._key, digest_size=16).digest()

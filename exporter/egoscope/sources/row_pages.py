@@ -1,0 +1,178 @@
+"""What is read of a database within one transaction: its columns, the next rows of a table, rows by their rowids."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from egoscope.sources.row_checkpoint import RowDigests
+    from egoscope.sources.row_format import Table
+
+ROWID: Final = "_rowid_"
+TOO_LONG: Final = "too_long"
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """How a table is selected in one database: the columns that it has of those known, and how many others it has."""
+
+    table: Table
+    columns: tuple[str, ...]
+    unknown: int
+    missing: tuple[str, ...]
+    """Columns that it must have and has not."""
+
+
+class RawRow(msgspec.Struct, frozen=True):
+    """One unredacted row. Never log, store or raise it. `values` is None where it is longer than the limit."""
+
+    rowid: int
+    digest: bytes
+    values: Mapping[str, Any] | None
+    size: int
+
+    def __repr__(self) -> str:
+        return f"RawRow({self.rowid}, {self.size} bytes)"
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Rows of one table in the order of their rowids, and whether there are more behind them."""
+
+    rows: Sequence[RawRow] = ()
+    more: bool = False
+
+    def __repr__(self) -> str:
+        return f"Page({len(self.rows)} rows, more={self.more})"
+
+
+class Snapshot:
+    """One read transaction. Every method raises sqlite3.Error."""
+
+    def __init__(self, db: sqlite3.Connection, digests: RowDigests, max_row_bytes: int) -> None:
+        self._db, self._digests, self._max_row_bytes = db, digests, max_row_bytes
+
+    def layout(self, table: Table) -> Layout | None:
+        """Return how the table is to be selected; None if it is not there."""
+        found = self._db.execute("SELECT name FROM pragma_table_xinfo(?)", (table.name,)).fetchall()
+        if not found:
+            return None
+        there = {str(name).lower() for (name,) in found}
+        known = {name.lower() for name in (table.key, *table.columns)}
+        return Layout(
+            table,
+            tuple(name for name in table.columns if name.lower() in there),
+            len(there - known),
+            tuple(name for name in (table.key, *table.required) if name.lower() not in there),
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the database has no table at all yet."""
+        return self._db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
+
+    def edge(self, layout: Layout, *, last: bool = False) -> tuple[int, bytes] | None:
+        """Return rowid and digest of a table's first or last row."""
+        order = "DESC" if last else "ASC"
+        found = self._db.execute(f"{_select_keys(layout)} ORDER BY {ROWID} {order} LIMIT 1").fetchone()
+        return None if found is None else (found[0], self._digests.of(layout.table.name, *found))
+
+    def digest_at(self, layout: Layout, rowid: int) -> bytes | None:
+        """Return the digest of the row that stands there now."""
+        found = self._db.execute(f"{_select_keys(layout)} WHERE {ROWID} = ?", (rowid,)).fetchone()
+        return None if found is None else self._digests.of(layout.table.name, *found)
+
+    def keys_below(self, layout: Layout, rowid: int | None, limit: int) -> list[tuple[int, bytes]]:
+        """Return rowids and digests of so many rows before this one (of the last ones: None), the last first."""
+        where, values = ("", (limit,)) if rowid is None else (f" WHERE {ROWID} < ?", (rowid, limit))
+        found = self._db.execute(f"{_select_keys(layout)}{where} ORDER BY {ROWID} DESC LIMIT ?", values)
+        return [(at, self._digests.of(layout.table.name, at, name)) for at, name in found]
+
+    def page(self, layout: Layout, after: int, limit_rows: int, limit_bytes: int) -> Page:
+        """Return the rows behind a rowid, at least one if there is any; of too long ones no values."""
+        rows: list[RawRow] = []
+        size = 0
+        statement = f"{_select(layout)} WHERE {ROWID} > ? ORDER BY {ROWID} LIMIT ?"
+        cursor = self._db.execute("SELECT 0 WHERE 0")
+        try:
+            cursor = self._db.execute(statement, (after, limit_rows))
+            for found in cursor:
+                row = self._row(layout, found)
+                rows.append(row)
+                size += row.size
+                if size >= limit_bytes:
+                    break
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.DataError):
+                rows += self._one_by_one(layout, rows[-1].rowid if rows else after)
+            elif not rows:
+                raise  # else what is readable before a damaged page is read
+        finally:
+            cursor.close()
+        return Page(rows, bool(rows) and self._has_rows_after(layout, rows[-1].rowid))
+
+    def row_at(self, layout: Layout, rowid: int) -> RawRow | None:
+        """Return the row that stands there now, without its values if it is longer than the limit."""
+        try:
+            found = self._db.execute(f"{_select(layout)} WHERE {ROWID} = ?", (rowid,)).fetchone()
+        except sqlite3.DataError:
+            found = ()
+        if found is None:
+            return None
+        return self._row(layout, found) if found else RawRow(rowid, self._digest_of_long(layout, rowid), None, 0)
+
+    def rowids(self, layout: Layout) -> tuple[int, int] | None:
+        """Return the first and the last rowid."""
+        lowest = self._db.execute(f"SELECT min({ROWID}) FROM {_quoted(layout.table.name)}").fetchone()[0]  # noqa: S608
+        highest = self._db.execute(f"SELECT max({ROWID}) FROM {_quoted(layout.table.name)}").fetchone()[0]  # noqa: S608
+        return None if lowest is None else (lowest, highest)
+
+    def _has_rows_after(self, layout: Layout, rowid: int) -> bool:
+        statement = f"SELECT 1 FROM {_quoted(layout.table.name)} WHERE {ROWID} > ? LIMIT 1"  # noqa: S608
+        return self._db.execute(statement, (rowid,)).fetchone() is not None
+
+    def _one_by_one(self, layout: Layout, after: int) -> list[RawRow]:
+        """Return up to two rows, of which one is the one that is too long.
+
+        sqlite3 is one row ahead: where the next one cannot be loaded it loses the one that could.
+        """
+        statement = f"SELECT {ROWID} FROM {_quoted(layout.table.name)} WHERE {ROWID} > ? ORDER BY {ROWID} LIMIT 2"  # noqa: S608
+        rows = (self.row_at(layout, rowid) for (rowid,) in self._db.execute(statement, (after,)).fetchall())
+        return [row for row in rows if row is not None]
+
+    def _digest_of_long(self, layout: Layout, rowid: int) -> bytes:
+        try:
+            digest = self.digest_at(layout, rowid)
+        except sqlite3.DataError:
+            digest = None  # even its name is too long
+        return digest or self._digests.of(layout.table.name, rowid, None)
+
+    def _row(self, layout: Layout, found: Sequence[Any]) -> RawRow:
+        rowid, name, *values = found
+        digest = self._digests.of(layout.table.name, rowid, name)
+        size = sum(map(_size, values))
+        if size > self._max_row_bytes:
+            return RawRow(rowid, digest, None, size)
+        return RawRow(rowid, digest, dict(zip(layout.columns, values, strict=True)), size)
+
+
+def _size(value: Any) -> int:  # noqa: ANN401
+    return len(value) if isinstance(value, (str, bytes)) else 8
+
+
+def _select(layout: Layout) -> str:
+    # Only columns that are there: SQLite takes a quoted name that is none for a text.
+    columns = ", ".join(_quoted(name) for name in (layout.table.key, *layout.columns))
+    return f"SELECT {ROWID}, {columns} FROM {_quoted(layout.table.name)}"  # noqa: S608
+
+
+def _select_keys(layout: Layout) -> str:
+    return f"SELECT {ROWID}, {_quoted(layout.table.key)} FROM {_quoted(layout.table.name)}"  # noqa: S608
+
+
+def _quoted(name: str) -> str:
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'

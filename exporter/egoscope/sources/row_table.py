@@ -1,0 +1,141 @@
+"""One table while its database is followed: where it was read to, which rows are known, and which of them run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from egoscope.sources.row_checkpoint import LANDMARKS, Landmark, OpenRow, TablePosition
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from egoscope.sources.row_format import Table
+    from egoscope.sources.row_pages import Layout, Snapshot
+
+
+NOT_LOOKED_AT: Final = -1
+"""Since the start."""
+NOT_FOUND: Final = -2
+
+
+class Running:
+    """A row that was told as running. `end_ns`: when it ends, where it says so by now.
+
+    `version`: that of the database when it was last looked at.
+    """
+
+    __slots__ = ("digest", "end_ns", "rowid", "start_ns", "version")
+
+    def __init__(
+        self, rowid: int, digest: bytes, start_ns: int, end_ns: int | None = None, version: int = NOT_LOOKED_AT
+    ) -> None:
+        self.rowid, self.digest, self.start_ns, self.end_ns, self.version = rowid, digest, start_ns, end_ns, version
+
+
+class FollowedTable:
+    """The position in one table. Rows are known by their digests, whatever their rowids have become."""
+
+    def __init__(self, table: Table, start: TablePosition | None = None) -> None:
+        self.table = table
+        self.rowid = start.rowid if start else 0
+        self.rows = start.rows if start else 0
+        self.landmarks = {one.digest: one.rowid for one in start.landmarks} if start else {}
+        self.strays = dict.fromkeys(start.strays) if start else {}
+        self.running = {one.digest: Running(one.rowid, one.digest, one.start_ns) for one in start.open} if start else {}
+
+    @property
+    def position(self) -> TablePosition:
+        """What is to be kept of it."""
+        return TablePosition(
+            self.table.name,
+            self.rowid,
+            self.rows,
+            [Landmark(rowid, digest) for digest, rowid in self.landmarks.items()],
+            list(self.strays),
+            [OpenRow(one.rowid, one.digest, one.start_ns) for one in self.running.values()],
+        )
+
+    @property
+    def known_rows(self) -> int:
+        """How many of the rows that were read would be known again."""
+        return len(self.landmarks) + len(self.strays)
+
+    def knows(self, digest: bytes) -> bool:
+        """Whether this row was read, as far as can be told."""
+        return digest in self.landmarks or digest in self.strays or digest in self.running
+
+    def pass_over(self, rowid: int, digest: bytes) -> None:
+        """Go on behind a row; it is the newest landmark now."""
+        if not self.knows(digest):
+            self.rows += 1
+        self.landmarks.pop(digest, None)
+        self.strays.pop(digest, None)
+        self.landmarks[digest] = self.rowid = rowid
+        if len(self.landmarks) > LANDMARKS:
+            del self.landmarks[next(iter(self.landmarks))]
+
+    def standing_landmark(self, snapshot: Snapshot, layout: Layout) -> int | None:
+        """Return the rowid of the newest landmark that is still in its place, None if there is none."""
+        for digest, rowid in reversed(self.landmarks.items()):
+            if snapshot.digest_at(layout, rowid) == digest:
+                return rowid
+        return None
+
+    def fall_back(self, rowid: int) -> None:
+        """Read again from behind an older landmark: newer rows were deleted or moved. What comes again is known."""
+        lost = [digest for digest, at in self.landmarks.items() if at > rowid]
+        self._stray(lost)
+        self.rowid = rowid
+
+    def relocate(self, found: Mapping[bytes, int]) -> bool:
+        """Find one's place again by where rows stand now; return whether any known row was found at all.
+
+        All that was read must be in front of the new position, or known: all that is behind it is read again. A row
+        whose rowid has grown was replaced, and tells nothing about others; `VACUUM` makes them smaller.
+        """
+        moved = [(found[digest], was) for digest, was in self.landmarks.items() if digest in found]
+        self._stray(list(self.landmarks))
+        # Where all that was read would be known again nothing can be missed from the beginning, nor read twice.
+        everything_is_known = self.rows <= self.known_rows
+        if not (moved or (everything_is_known and found)):
+            return False
+        for digest, running in self.running.items():
+            running.rowid = found.get(digest, running.rowid)
+        anchors = [now for now, was in moved if now <= was] or [now for now, _ in moved]
+        self.rowid = 0 if everything_is_known else min(anchors)
+        for digest in [digest for digest, now in found.items() if now == self.rowid and digest in self.strays]:
+            del self.strays[digest]
+            self.landmarks[digest] = self.rowid
+        return True
+
+    def start_again(self) -> None:
+        """Read from the beginning: nothing that was read is there any more."""
+        self._stray(list(self.landmarks))
+        self.rowid = 0
+
+    def _stray(self, digests: list[bytes]) -> None:
+        for digest in digests:
+            del self.landmarks[digest]
+            self.strays[digest] = None
+        while len(self.strays) > LANDMARKS:
+            del self.strays[next(iter(self.strays))]
+
+
+class Search:
+    """Looks for known rows of one table by their digests, from its end, some keys in each transaction."""
+
+    def __init__(self, table: FollowedTable) -> None:
+        self._wanted = set(table.landmarks) | set(table.running)
+        self._also = set(table.strays)
+        self._below: int | None = None
+        self.found: dict[bytes, int] = {}
+
+    def step(self, snapshot: Snapshot, layout: Layout, keys: int) -> bool:
+        """Look at so many more rows; return whether the search is over."""
+        rows = snapshot.keys_below(layout, self._below, keys)
+        for rowid, digest in rows:
+            if digest in self._wanted or digest in self._also:
+                self.found.setdefault(digest, rowid)
+                self._wanted.discard(digest)
+            self._below = rowid
+        return len(rows) < keys or not self._wanted
