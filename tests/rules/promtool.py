@@ -58,9 +58,11 @@ def rules_of(file: Path) -> list[Rule]:
 
 def as_file(case: Case) -> str:
     """Return the case as promtool reads it."""
-    agents = case.alert.startswith("Agent")
-    names = ("recording", "agent") if agents else ("pipeline",)
-    files = [RULES / f"{name}.yml" for name in names]
+    files = [
+        file for file in sorted(RULES.glob("*.yml")) if any(rule.get("alert") == case.alert for rule in rules_of(file))
+    ]
+    if case.alert.startswith("Agent"):
+        files = [RULES / "recording.yml", *files]
     groups = [group["name"] for file in files for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]]
     test: dict[str, Any] = {
         "name": case.id,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.rules import agent_cases, pipeline_cases
+from tests.rules import agent_cases, agents_cases, pipeline_cases
 from tests.rules.promtool import FEATURES, Case, alerting_rules, as_file, seconds
 from tests.stack.conftest import missing
 from tests.stack.processes import PROCESSES, MissingServerError
@@ -14,7 +14,7 @@ from tests.stack.processes import PROCESSES, MissingServerError
 if TYPE_CHECKING:
     from pathlib import Path
 
-CASES: Final = (*agent_cases.CASES, *pipeline_cases.CASES)
+CASES: Final = (*agent_cases.CASES, *agents_cases.CASES, *pipeline_cases.CASES)
 RULES: Final = [pytest.param(rule, id=f"{rule['alert']} {rule['labels']}") for rule in alerting_rules()]
 
 

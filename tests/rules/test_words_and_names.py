@@ -14,7 +14,7 @@ from tests.rules.metrics import OF_SERVERS
 from tests.rules.promtool import RULES, TIME, alerting_rules, rules_of
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-DASHBOARDS: Final = {f"egoscope-{name}" for name in ("now", "history", "logs", "traces", "privacy", "pipeline")}
+DASHBOARDS: Final = {f"egoscope-{file.stem}" for file in (ROOT / "grafana" / "dashboards").glob("*.json")}
 EVERY: Final = [rule for file in sorted(RULES.glob("*.yml")) for rule in rules_of(file)]
 ALERTS: Final = {rule["alert"] for rule in alerting_rules()}
 ALERTMANAGER: Final = ROOT / "alertmanager" / "alertmanager.yml"
@@ -33,7 +33,7 @@ WORDS: Final = {
     "offset",
     "anchored",
 }
-AGENTS: Final = {"ego-mcp", "egoscope"}
+AGENTS: Final = {"ego-mcp", "kagura", "illumo", "egoscope"}
 
 every_alert = pytest.mark.parametrize(
     "rule", [pytest.param(rule, id=f"{rule['alert']} {rule['labels']}") for rule in alerting_rules()]
