@@ -18,9 +18,7 @@ OTHER_MONTH: Final = MONTH.replace('"a"', '"b"')
 UNKNOWN: Final = f'agent_cost_unknown_total{{{DATABASE},agent="a",model="m"}}'
 BUDGET: Final = 'egoscope_budget_usd{job="egoscope",instance="s"}'
 ON_TIME: Final = 'egoscope_lag_time_seconds{job="egoscope",instance="s"}'
-PROBLEMS: Final = (
-    'egoscope_source_problems_total{job="egoscope",instance="s",source="kagura",reason="is locked by its writer"}'
-)
+PROBLEMS: Final = 'egoscope_source_problems_total{job="egoscope",instance="s",source="kagura",reason="locked"}'
 KAGURA: Final = {"job": "kagura"}
 PAST_DAYS: Final = {"against": "past days"}
 LAST_HOUR: Final = {"against": "last hour"}
@@ -369,15 +367,21 @@ SOURCES: Final = (
         id="source: unreadable again and again, over when it can be read",
         alert="SourceUnreadable",
         series={PROBLEMS: "0x5 1+1x20 21x30"},
-        fires={"20m": "A database of kagura is locked by its writer, and cannot be read"},
+        fires={"20m": "A database of kagura cannot be read: locked"},
         silent=("8m", "40m"),
-        labels={"source": "kagura", "reason": "is locked by its writer"},
+        labels={"source": "kagura", "reason": "locked"},
     ),
     Case(
         id="source: locked for one look, twice an hour",
         alert="SourceUnreadable",
         series={PROBLEMS: "0x5 1x30 2x30"},
         silent=("6m", "10m", "12m", "36m", "42m"),
+    ),
+    Case(
+        id="source: one that is not there yet, or a copy of another",
+        alert="SourceUnreadable",
+        series={PROBLEMS.replace("locked", one): "0+9x40" for one in ("no_file", "copy")},
+        silent=("10m", "20m", "40m"),
     ),
     Case(
         id="source: a sidecar that starts anew goes on where it was",
