@@ -130,6 +130,10 @@ class Snapshot:
         highest = self._db.execute(f"SELECT max({ROWID}) FROM {_quoted(layout.table.name)}").fetchone()[0]  # noqa: S608
         return None if lowest is None else (lowest, highest)
 
+    def count(self, layout: Layout) -> int:
+        """Return how many rows a table has; it walks through all of them."""
+        return self._db.execute(f"SELECT count(*) FROM {_quoted(layout.table.name)}").fetchone()[0]  # noqa: S608
+
     def _has_rows_after(self, layout: Layout, rowid: int) -> bool:
         statement = f"SELECT 1 FROM {_quoted(layout.table.name)} WHERE {ROWID} > ? LIMIT 1"  # noqa: S608
         return self._db.execute(statement, (rowid,)).fetchone() is not None
