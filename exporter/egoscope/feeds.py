@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from egoscope.convert import semconv as s
+from egoscope.convert.agents import AgentConversion, AgentState
+from egoscope.convert.flows import FlowConversion, FlowState
 from egoscope.convert.ids import instance_id, subkey
 from egoscope.policies import load_policy
+from egoscope.prices import load_prices
+from egoscope.sources import illumo, kagura
 from egoscope.sources.base import FileCheckpoint
 from egoscope.sources.ego_mcp import SOURCE, SOURCE_EVENTS, EgoMcpFormat
+from egoscope.sources.illumo import IllumoFormat
+from egoscope.sources.kagura import KaguraFormat
 from egoscope.sources.lines import LineFeed
+from egoscope.sources.row_checkpoint import DatabaseCheckpoint
+from egoscope.sources.rows import RowFeed
 from egoscope.sources.tail import Tail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from egoscope.config import Settings
+    from egoscope.convert.row_conversion import RowState
     from egoscope.delivery.state import StateFile
     from egoscope.model.telemetry import Attribute
+    from egoscope.redaction import Policy
     from egoscope.sources.feed import Feed
+    from egoscope.sources.row_format import RowConversion, RowFormat
 
 _MIB: Final = 1024 * 1024
+
+POLICIES: Final = (SOURCE, SOURCE_EVENTS, kagura.SOURCE, kagura.SOURCE_EVENTS, illumo.SOURCE, illumo.SOURCE_EVENTS)
+"""Every policy that a user can extend."""
 
 
 def host_resource(settings: Settings) -> tuple[Attribute, ...]:
@@ -47,7 +62,69 @@ def build_feeds(settings: Settings, key: bytes, state: StateFile) -> list[Feed]:
         fingerprint_key=subkey(key, "fingerprints"),
         max_line_bytes=settings.max_line_mib * _MIB,
     )
-    return [LineFeed(tail, build_format(key, settings.policy_dir), key=key, resource=host_resource(settings))]
+    resource = host_resource(settings)
+    feeds: list[Feed] = [LineFeed(tail, build_format(key, settings.policy_dir), key=key, resource=resource)]
+    for source, patterns in database_patterns(settings).items():
+        known = state.checkpoints(source, DatabaseCheckpoint)
+        if patterns or known:  # what is no longer asked for is forgotten in its time
+            feeds.append(_database_feed(source, patterns, settings, key, known=known, resource=resource))
+    return feeds
+
+
+def database_patterns(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """Return where the databases of each kind of source are looked for."""
+    return {kagura.SOURCE: settings.kagura_path, illumo.SOURCE: settings.illumo_path}
+
+
+def build_kagura_format(settings: Settings, key: bytes) -> KaguraFormat:
+    """Return the reader of Kagura's rows. Raises ConfigError for a bad policy or price list."""
+    return KaguraFormat(
+        _policy(kagura.SOURCE, settings, key),
+        _policy(kagura.SOURCE_EVENTS, settings, key),
+        load_prices(settings.price_file),
+    )
+
+
+def build_illumo_format(settings: Settings, key: bytes) -> IllumoFormat:
+    """Return the reader of illumo's rows. Raises ConfigError for a bad policy."""
+    return IllumoFormat(_policy(illumo.SOURCE, settings, key), _policy(illumo.SOURCE_EVENTS, settings, key))
+
+
+def _policy(source: str, settings: Settings, key: bytes) -> Policy:
+    return load_policy(source, key=subkey(key, "pseudonyms"), extension_dir=settings.policy_dir)
+
+
+_DATABASES: Final[
+    Mapping[str, tuple[Callable[[Settings, bytes], RowFormat], Callable[..., RowConversion], type[RowState]]]
+] = {
+    kagura.SOURCE: (build_kagura_format, AgentConversion, AgentState),
+    illumo.SOURCE: (build_illumo_format, FlowConversion, FlowState),
+}
+"""By name of the source: what understands its rows, what converts them, and what is kept of a conversion."""
+
+
+def _database_feed(
+    source: str,
+    patterns: Sequence[str],
+    settings: Settings,
+    key: bytes,
+    *,
+    known: Iterable[DatabaseCheckpoint] = (),
+    resource: Sequence[Attribute] = (),
+    portable: bool = False,
+) -> Feed:
+    build_format_of, new_conversion, state_type = _DATABASES[source]
+    return RowFeed(
+        patterns,
+        build_format_of(settings, key),
+        new_conversion=new_conversion,
+        state_type=state_type,
+        key=key,
+        known=known,
+        resource=resource,
+        max_row_bytes=settings.max_line_mib * _MIB,
+        portable=portable,
+    )
 
 
 def _ego_mcp_anywhere(path: str, settings: Settings, key: bytes) -> Feed:
@@ -59,8 +136,13 @@ def _ego_mcp_anywhere(path: str, settings: Settings, key: bytes) -> Feed:
     return LineFeed(tail, build_format(key, settings.policy_dir), key=key)
 
 
+def _database_anywhere(source: str, path: str, settings: Settings, key: bytes) -> Feed:
+    return _database_feed(source, [path], settings, key, portable=True)
+
+
 CONVERTIBLE: Final[Mapping[str, Callable[[str, Settings, bytes], Feed]]] = {
     "ego-mcp": _ego_mcp_anywhere,
-    "ego_mcp": _ego_mcp_anywhere,
+    SOURCE: _ego_mcp_anywhere,
+    **{source: partial(_database_anywhere, source) for source in _DATABASES},
 }
 """By name of the source: the feed of what stands at a path, with ids that do not depend on where that is."""

@@ -33,6 +33,7 @@ from tests.stack.row_truth import (
     RowTruth,
     check_rows_exact,
     ended_rows,
+    entries_in_loki,
     illumo_truth,
     in_prometheus,
     kagura_truth,
@@ -40,7 +41,6 @@ from tests.stack.row_truth import (
 )
 from tests.stack.servers import wait_for
 from tests.stack.sidecar import sidecar_on
-from tests.stack.truth import offsets_in_loki
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -87,7 +87,7 @@ def settle(stack: Stack, sidecar: SidecarProcess, *paths: Path) -> list[str]:
 
     def settled() -> bool:
         instances = sidecar.databases().values()
-        lines = sum(len(offsets_in_loki(stack, one)) for one in instances)
+        lines = sum(len(entries_in_loki(stack, one)) for one in instances)
         return lines >= ended_rows(*paths) and not sidecar.waiting_requests()
 
     wait_for(settled, within_s=SETTLES_WITHIN_S, what="all final rows are told")
