@@ -92,8 +92,8 @@ def rows_of(path: Path, illumo: IllumoFormat) -> list[Row]:
     found: list[Row] = []
     for table in illumo.tables:
         columns = ", ".join(table.columns)
-        for row in db.execute(f"SELECT rowid AS row, {columns} FROM {table.name} ORDER BY rowid"):
-            found.append((table.name, row["row"], {name: row[name] for name in table.columns}))
+        selected = db.execute(f"SELECT rowid AS row, {columns} FROM {table.name} ORDER BY rowid")
+        found += [(table.name, row["row"], {name: row[name] for name in table.columns}) for row in selected]
     db.close()
     return found
 
@@ -107,7 +107,8 @@ class Telling:
         self.series = {(one.metric, one.attributes): one for one in series}
         self.sent = Sent()
         self.unparsable: Counter[str] = Counter()
-        self._running: set[str] = set()
+        self.running: set[str] = set()
+        """Keys of what was told to run."""
 
     def tell(self, rows: Iterable[Row], until_ns: int = 2**62) -> Telemetry:
         """Convert and encode what these rows say of the time up to `until_ns`."""
@@ -121,8 +122,8 @@ class Telling:
             key = blake2b(f"{table}:{row.get('span_id')}:{rowid}".encode(), digest_size=16).hexdigest()
             if times.end_ns is not None and times.end_ns <= until_ns:
                 told.append((times.end_ns, rowid, self.format.ended(table, rowid, key, row, times), table))
-            elif times.start_ns <= until_ns and key not in self._running:
-                self._running.add(key)
+            elif times.start_ns <= until_ns and key not in self.running:
+                self.running.add(key)
                 told.append((times.start_ns, rowid, self.format.begun(table, rowid, key, row, times), table))
         for _, rowid, record, word in sorted(told, key=lambda one: one[:2]):
             if record is None:
@@ -130,7 +131,7 @@ class Telling:
             elif record.end_ns is None:
                 self.conversion.started(record)
             else:
-                self._running.discard(record.key)
+                self.running.discard(record.key)
                 self.conversion.ended(record)
         return self.drain()
 

@@ -31,7 +31,7 @@ class FlowEvent(msgspec.Struct, frozen=True, gc=False):
     name: str
     level: str = ""
     model: str = ""
-    tokens: float | None = None
+    tokens: int | float | None = None
 
 
 class Place(msgspec.Struct):
@@ -96,13 +96,15 @@ class FlowTree:
         else:
             place.events_left_out += 1
 
-    def close(self, span_id: str) -> Place | None:
+    def close(self, record: RowRecord) -> Place:
         """Return the place of a span that ended, and forget its events."""
-        place = self._open.pop(span_id, None)
-        if place is not None:
-            self._closed[span_id] = msgspec.structs.replace(place, events=[], events_left_out=0)
-            while len(self._closed) > _CLOSED_KEPT:
-                del self._closed[next(iter(self._closed))]
+        span_id = span_id_of(record)
+        if span_id not in self._open:  # there are two rows of that id
+            self._add(record)
+        place = self._open.pop(span_id)
+        self._closed[span_id] = msgspec.structs.replace(place, events=[], events_left_out=0)
+        while len(self._closed) > _CLOSED_KEPT:
+            del self._closed[next(iter(self._closed))]
         return place
 
     def _add(self, record: RowRecord) -> None:

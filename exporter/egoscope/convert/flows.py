@@ -137,7 +137,7 @@ class FlowConversion(DatabaseConversion[FlowState]):
     def _gone(self, key: str) -> None:
         began = self._running.get(key)
         if began is not None:
-            self._tree.close(span_id_of(began))
+            self._tree.close(began)
         super().gone(key)
 
     def _running_as(self, record: RowRecord) -> str | None:
@@ -147,7 +147,7 @@ class FlowConversion(DatabaseConversion[FlowState]):
         if record.table != SPANS:
             self._happened(record)
             return
-        place = self._tree.close(span_id_of(record)) or Place(span_id_of(record))
+        place = self._tree.close(record)
         outcome = outcome_of(record, expired=expired)
         ids = ids_of(record, place, self._ids)
         self._spans.append(span_of(record, place, ids, outcome))
@@ -156,7 +156,7 @@ class FlowConversion(DatabaseConversion[FlowState]):
 
     def _finished_late(self, record: RowRecord) -> None:
         """It was told of as unfinished, and is not told of twice."""
-        self._tree.close(span_id_of(record))
+        self._tree.close(record)
 
     def _count(self, record: RowRecord, place: Place, outcome: Outcome) -> None:
         end_ns = record.start_ns if record.end_ns is None else record.end_ns
