@@ -221,13 +221,18 @@ def test_every_planted_secret_stands_there_and_all_that_stand_there_are_listed(
     assert set(re.findall(r"(?:CANARY-[A-Z]+|カナリア\w+)-[0-9a-f]{12}", text)) == set(listed)
 
 
-def test_history_ends_at_its_end_and_leaves_nothing_open(executions: list[Row], spans: list[Row]) -> None:
+def test_history_ends_at_its_end_and_leaves_nothing_open(tmp_path: Path) -> None:
+    busy = replace(SETTINGS, start=NOON, per_hour=1000)
+    until = NOON + timedelta(minutes=30)
+    executions = rows(
+        write_kagura_history(tmp_path / KAGURA_FILE, busy, until=until, writing="update").path,
+        "SELECT * FROM executions ORDER BY ended_at",
+    )
     assert {row["status"] for row in executions} == {"completed", "failed"}
-    ended = [row["ended_at"] for row in executions]
-    assert ended == sorted(ended)
-    assert TWO_DAYS.timestamp() - 600 < ended[-1] <= TWO_DAYS.timestamp()
+    assert until.timestamp() - 60 < executions[-1]["ended_at"] <= until.timestamp()
+    spans = rows(write_illumo_history(tmp_path / ILLUMO_FILE, busy, until=until).path, "SELECT * FROM spans")
     assert {row["status"] for row in spans} == {"OK", "ERROR"}
-    assert all(row["start_time"] < row["end_time"] <= "2026-11-18" for row in spans)
+    assert "2026-11-18T12:29" < max(row["end_time"] for row in spans) <= "2026-11-18T12:30"
 
 
 def test_ways_of_writing_come_to_the_same_executions(tmp_path: Path) -> None:

@@ -137,7 +137,10 @@ class _Course:
             return f"Error code: 429 - rate limit reached while answering {token!r}, try again in 20s"
         if kind < 0.65:
             self._model()
-            return f"Expecting ',' delimiter: line 3 column 7 (char 91) in answer: {token}"
+            return f"JSONDecodeError: Expecting ',' delimiter: line 3 column 7 (char 91) in {token!r}"
+        if kind < 0.75:
+            self._pass(5 + 25 * rng.random())
+            return f"ConnectionError: no answer about {token}"
         if kind < 0.93:
             self._model()
             self._pass(0.05 + 2 * rng.random())
