@@ -55,7 +55,7 @@ class Ran:
     calls: tuple[Call, ...] = ()
     tools: tuple[tuple[str, float], ...] = ()
     memory: tuple[str, ...] = ()
-    tags: dict[str, str | bool | int | float] = field(default_factory=dict)
+    tags: dict[str, Tag] = field(default_factory=dict[str, Tag])
 
     @property
     def cost(self) -> int | None:
@@ -134,11 +134,20 @@ class Scene:
         return _id(ran, "root", 8).hex()
 
     def requests(self) -> list[Request]:
-        """Return all export requests, oldest first."""
+        """Return all export requests but `tagged`, oldest first."""
         return [*self._of("kagura", self._executions()), *self._of("illumo", self._runs())]
 
+    def tagged(self) -> list[Request]:
+        """Return the traces of what has tags: code that is instrumented, which does not send through the Collector."""
+        spans = [span for ran in EXECUTIONS if ran.tags for span in self._spans(ran, self._start_ns + ran.at)]
+        return self._of("kagura", Telemetry(spans, [], [], []))
+
     def _of(self, service: str, telemetry: Telemetry) -> list[Request]:
-        resource = ((s.SERVICE_NAME, service), (s.SERVICE_INSTANCE_ID, f"{service}-1"), (s.SOURCE, service))
+        resource = (
+            (s.SERVICE_NAME, service),
+            (s.SERVICE_INSTANCE_ID, sha256(service.encode()).hexdigest()[:32]),
+            (s.SOURCE, service),
+        )
         return encode_telemetry(telemetry, resource)
 
     def _executions(self) -> Telemetry:
@@ -149,7 +158,8 @@ class Scene:
         for ran in EXECUTIONS:
             end_ns = self._start_ns + ran.at
             at_ms = end_ns // 10**6
-            spans += self._spans(ran, end_ns)
+            if not ran.tags:
+                spans += self._spans(ran, end_ns)
             logs.append(self._log(ran, end_ns))
             agent = (s.AGENT, ran.agent)
             note = _Note(series, at_ms)
@@ -252,7 +262,8 @@ class Scene:
         )
 
     def _log(self, ran: Ran, end_ns: int) -> LogRecord:
-        words = {"ok": "completed", "error": "failed", "unfinished": "unfinished"}
+        took = f"{ran.seconds * 1000:.0f} ms"
+        words = {"ok": f"completed in {took}", "error": f"failed after {took}", "unfinished": "unfinished"}
         return LogRecord(
             time_ns=end_ns,
             observed_ns=end_ns,
@@ -326,7 +337,7 @@ class Scene:
                     time_ns=end_ns,
                     observed_ns=end_ns,
                     severity="INFO",
-                    body=f"{run.flow} {'completed' if run.outcome == 'ok' else 'failed'} after 2 min",
+                    body=f"{run.flow} {'completed in' if run.outcome == 'ok' else 'failed after'} 120000 ms",
                     constants=Constants(((s.FLOW_NAME, run.flow), (s.AGENT_OUTCOME, run.outcome)), "illumo"),
                     varying=(),
                     offset=None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 from collections import Counter, defaultdict
+from math import inf
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from egoscope.convert.catalogue import EXECUTION_DURATION, MODEL_DURATION, TOKEN
 from egoscope.errors import ConfigError
 from egoscope.query.base import AGGREGATIONS
 from egoscope.query.embedded import EmbeddedQuery
+from egoscope.query.stack import StackQuery
 from egoscope.store.kinds import NANO
 from egoscope.store.queries import percentile
 from egoscope.store.sqlite import EmbeddedStore
@@ -30,12 +32,16 @@ from tests.query_scene import (
     Scene,
     calls_of,
 )
+from tests.query_stack import query_stack, why_no_tempo
+from tests.stack.conftest import missing
+from tests.stack.processes import MissingServerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from egoscope.convert.catalogue import Metric
     from egoscope.query import Execution, Query
+    from tests.query_stack import QueryStack
 
 AGENTS = (None, "writer", "critic", "nobody")
 # In nanoseconds after the scene began: all; a part of a day; across a midnight; nothing.
@@ -69,10 +75,37 @@ def embedded_query(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> It
     """Over a store that took the scene's requests."""
     path = tmp_path_factory.mktemp("embedded") / "store.db"
     with EmbeddedStore(path) as store:
-        for request in scene.requests():
+        for request in [*scene.requests(), *scene.tagged()]:
             store.send(request.signal, request.data)
     with EmbeddedQuery(path, now=lambda: scene.now) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def servers(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueryStack]:
+    """The real servers, which took the scene's requests through the Collector."""
+    try:
+        with query_stack(tmp_path_factory.mktemp("stack")) as started:
+            started.send(scene.requests())
+            started.send_spans(scene.tagged())
+            started.wait_until_searchable(len(EXECUTIONS))
+            yield started
+    except MissingServerError as error:
+        missing(str(error))
+
+
+@pytest.fixture(scope="module")
+def stack_query(scene: Scene, servers: QueryStack) -> Iterator[Query]:
+    """Over the servers."""
+    with servers.query(lambda: scene.now) as made:
+        yield made
+
+
+@pytest.fixture
+def traces(query: Query, request: pytest.FixtureRequest) -> None:
+    """Skip by name and reason what asks Tempo where there is none."""
+    if isinstance(query, StackQuery) and request.getfixturevalue("servers").tempo is None:
+        missing(why_no_tempo())
 
 
 def within(agent: str | None, since: int, until: int) -> list[Ran]:
@@ -146,7 +179,7 @@ class TestMetrics:
                 # A histogram's quantile is the value of rank share*n, one of the two that the exact one lies between.
                 place = share * (len(values) - 1)
                 near = values[max(0, int(place) - 1) : int(place) + 2]
-                bounds = (0.0, *metric.bounds)
+                bounds = (0.0, *metric.bounds, inf)
                 lower = max(bound for bound in bounds if bound < min(near))
                 upper = min(bound for bound in bounds if bound >= max(near))
                 assert lower <= told <= upper
@@ -182,6 +215,7 @@ class TestMetrics:
             query.get_metrics(None, metric_type, aggregation)
 
 
+@pytest.mark.usefixtures("traces")
 class TestExecutions:
     def test_all_come_newest_first_with_their_numbers(self, query: Query, scene: Scene) -> None:
         told = query.get_executions(since=scene.start)
@@ -344,6 +378,7 @@ class TestUse:
             assert [node.node for node in flow.nodes] == ["decide", "read"]
 
 
+@pytest.mark.usefixtures("traces")
 class TestTraces:
     def test_a_trace_has_its_tree_and_a_summary_by_kind(self, query: Query, scene: Scene) -> None:
         ran = EXECUTIONS[1]
@@ -403,9 +438,9 @@ class TestActivity:
     def test_the_newest_lines_come_first(self, query: Query, scene: Scene) -> None:
         told = query.recent_activity(3)
         assert [(one.service, one.agent, one.body) for one in told] == [
-            ("kagura", "critic", "critic failed"),
-            ("kagura", "critic", "critic completed"),
-            ("illumo", "triage", "triage failed after 2 min"),
+            ("kagura", "critic", "critic failed after 10000 ms"),
+            ("kagura", "critic", "critic completed in 10000 ms"),
+            ("illumo", "triage", "triage failed after 120000 ms"),
         ]
         assert told[0].severity == "ERROR"
         assert told[0].time == scene.time(EXECUTIONS[-1].at)

@@ -13,8 +13,9 @@ tokens, costs, tools and memory operations. A UTC day is the range from its midn
   with an explicit zero and are cumulative at the time of the event, so the difference is the count (design, section 1).
   Its points are of milliseconds, and a histogram's (tokens, calls of models and tools, durations) join the events of
   one second (decision 0001): an end of a range that cuts through such a second moves what happened in it to one side.
-- Durations there are buckets: percentiles and the longest are estimates within a bucket, see `percentiles_estimated`;
-  averages and sums are exact. Of an execution that was given up no duration is known: it is in none of these.
+- Durations there are buckets: percentiles and the longest are estimates within a bucket (`percentiles_estimated`), and
+  what lies above a histogram's highest bound is told as that bound. Averages and sums are exact. Of an execution that
+  was given up no duration is known: it is in none of these.
 - Tempo finds traces by TraceQL, but may hold a span twice that was sent again, and answers with at most so many traces
   in no promised order: nothing is counted from it. Lists of executions, slow requests and traces come from it, every
   span id once. A search finds a trace some seconds after it was sent; by its id it is there at once.

@@ -9,12 +9,13 @@ import msgspec
 
 from egoscope.convert import semconv as s
 from egoscope.errors import ConfigError
-from egoscope.query.answers import KindSummary, SpanEvent, Trace, TraceSpan, Value
+from egoscope.query.answers import Execution, KindSummary, SlowRequest, SpanEvent, Trace, TraceSpan, Value
 from egoscope.query.cost import usd
 from egoscope.query.times import from_ns
 from egoscope.store.kinds import NANO, outcome_of, subject_of
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Iterable, Mapping, Sequence
 
     from egoscope.query.answers import SpanKind
@@ -97,6 +98,63 @@ def _summary(spans: Sequence[TraceSpan]) -> tuple[KindSummary, ...]:
         for kind, of_kind in by_kind.items()
         if of_kind
     )
+
+
+def execution_of(trace: Trace, span_id: str) -> Execution | None:
+    """Return the execution that a span of a trace is, with what its children used; None where it is none."""
+    root = next((span for span in trace.spans if span.span_id == span_id and span.kind == "agent"), None)
+    if root is None:
+        return None
+    models = [span for span in trace.spans if span.parent_id == span_id and span.kind == "model"]
+    about = subject_of(root.attributes, failed=root.outcome == "error")
+    cost_usd = root.cost_usd
+    if cost_usd is None and all(span.cost_usd is not None for span in models):
+        cost_usd = usd(span.cost_usd or 0.0 for span in models)
+    return Execution(
+        trace_id=trace.trace_id,
+        span_id=span_id,
+        agent=about.agent or "" if about else "",
+        start=root.start,
+        end=root.end,
+        duration_s=root.duration_s if about and about.end_known else None,
+        outcome=root.outcome,
+        error_type=root.error_type,
+        input_tokens=_first(root.input_tokens, sum(span.input_tokens or 0 for span in models)),
+        output_tokens=_first(root.output_tokens, sum(span.output_tokens or 0 for span in models)),
+        cost_usd=cost_usd,
+        model_calls=len(models),
+        tool_calls=sum(span.parent_id == span_id and span.kind == "tool" for span in trace.spans),
+        tags=tags_of(root.attributes),
+    )
+
+
+def slow_request_of(trace: Trace, span_id: str) -> tuple[SlowRequest, dt.datetime] | None:
+    """Return a model call, tool or execution, and the moment it belongs to; None where the span is neither."""
+    span = next((span for span in trace.spans if span.span_id == span_id), None)
+    about = subject_of(span.attributes, failed=span.outcome == "error") if span else None
+    if span is None or about is None or not about.end_known:
+        return None
+    execution = next((one for one in trace.spans if one.span_id == span.parent_id and one.kind == "agent"), None)
+    above = subject_of(execution.attributes, failed=False) if execution else None
+    agent = about.agent or (above.agent if above else None) or ""
+    request = SlowRequest(
+        kind=about.kind,
+        name=agent if about.kind == "agent" else about.subject or s.OTHER,
+        agent=agent,
+        trace_id=trace.trace_id,
+        span_id=span_id,
+        start=span.start,
+        duration_s=span.duration_s,
+        outcome=span.outcome,
+        input_tokens=span.input_tokens,
+        output_tokens=span.output_tokens,
+        cost_usd=span.cost_usd,
+    )
+    return request, execution.end if execution and about.is_called else span.end
+
+
+def _first(told: int | None, reckoned: int) -> int:
+    return reckoned if told is None else told
 
 
 def tags_of(attributes: Mapping[str, Value]) -> dict[str, Value]:
