@@ -19,9 +19,10 @@ from rich.text import Text
 from egoscope.cli.check import run_check
 from egoscope.convert.ids import subkey
 from egoscope.delivery.key import load_key
-from egoscope.doctor import backends, clock, collector, local, places, state, store
+from egoscope.doctor import backends, clock, collector, databases, local, places, state, store
 from egoscope.doctor.finding import Finding, Mark, counted, fail, ok, skip
 from egoscope.errors import ConfigError, StateError
+from egoscope.feeds import build_illumo_format, build_kagura_format
 from egoscope.sources.discovery import Discovery
 from egoscope.sources.tail import Tail
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from egoscope.config import Settings
 
 _MIB: Final = 1024 * 1024
+_NO_KEY: Final = bytes(32)
+"""Nothing is made into a pseudonym here."""
 NETWORK_S: Final = 2.0
 """How long the checks of servers may take; all run at once."""
 
@@ -58,6 +61,8 @@ def examine(settings: Settings, now_s: float) -> Iterator[Section]:
 
     yield "settings", list(_settings(settings))
     yield "logs", [*places.check_places(settings.patterns, now_s), *_tailing(settings, known, owner, now_s)]
+    if settings.kagura_path or settings.illumo_path:
+        yield "databases", list(_databases(settings, now_s))
     yield (
         "state",
         [
@@ -83,6 +88,19 @@ def _settings(settings: Settings) -> Iterator[Finding]:
             yield ok(subject, sentence)
     except (ConfigError, OSError) as error:
         yield fail("settings", str(error), "mend it, then run egoscope check")
+
+
+def _databases(settings: Settings, now_s: float) -> Iterator[Finding]:
+    """Look into the databases of other agents."""
+    try:
+        if settings.kagura_path:
+            agents = build_kagura_format(settings, _NO_KEY)
+            yield from databases.check_databases("EGOSCOPE_KAGURA_PATH", settings.kagura_path, agents, now_s)
+        if settings.illumo_path:
+            flows = build_illumo_format(settings, _NO_KEY)
+            yield from databases.check_databases("EGOSCOPE_ILLUMO_PATH", settings.illumo_path, flows, now_s)
+    except (ConfigError, OSError) as error:
+        yield skip("databases", f"not looked at, for {error}")
 
 
 def _tailing(settings: Settings, view: state.StateView | None, owner: int | None, now_s: float) -> Iterator[Finding]:

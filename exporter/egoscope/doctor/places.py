@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _QUIET_S: Final = 86_400
 _MOST_PROBLEMS: Final = 10
 _MAGIC: Final = re.compile(r"[*?[]")
+_OWN_PLACE: Final = "give ego-mcp a directory of its own (EGO_MCP_LOG_DIR)"
 _DEFAULT_HINT: Final = "set EGO_MCP_LOG_DIR or EGO_MCP_LOG_PATH to where ego-mcp writes"
 
 
@@ -29,7 +30,7 @@ def check_places(patterns: Sequence[str], now_s: float) -> Iterator[Finding]:
         survey = Discovery([pattern], DEFAULT_GLOB).look()
         if survey.files:
             yield _found(pattern, survey, now_s)
-            yield from _privacy(pattern, survey.files.values())
+            yield from check_open_to_others(pattern, survey.files.values(), _OWN_PLACE)
         elif all(problem.reason is Reason.NO_MATCH for problem in survey.problems):
             yield _nothing(pattern)
 
@@ -90,11 +91,16 @@ def _problem(path: str, reason: Reason) -> Finding:
             finding = skip(path, "is a copy of a file that is being followed, so it is not read a second time")
         case Reason.NO_MATCH:
             finding = _nothing(path)
+        case _:  # what only a database can be
+            finding = fail(path, reason, "see the findings about databases")
     return finding
 
 
-def _privacy(pattern: str, files: Iterable[Sighting]) -> Iterator[Finding]:
-    """Say when every user of this machine can read a log: private words stand in it."""
+def check_open_to_others(pattern: str, files: Iterable[Sighting], own_place: str) -> Iterator[Finding]:
+    """Say when every user of this machine can read a log or database: private words stand in it.
+
+    `own_place`: the remedy where its directory is open to all and is to stay so.
+    """
     open_files = [seen.path for seen in files if seen.stat.st_mode & stat.S_IROTH and _reachable_by_all(seen.path)]
     if not open_files:
         return
@@ -102,7 +108,7 @@ def _privacy(pattern: str, files: Iterable[Sighting]) -> Iterator[Finding]:
     sentence = f"{name} can be read by every user of this machine, and private words stand in it"
     folder = Path(open_files[0]).parent
     if folder.stat().st_mode & stat.S_IWOTH:  # a place of all, as /tmp is: to close it would break others
-        yield warn(printable(pattern), sentence, "give ego-mcp a directory of its own (EGO_MCP_LOG_DIR) with mode 0700")
+        yield warn(printable(pattern), sentence, f"{own_place}, with mode 0700")
     else:
         yield warn(printable(pattern), sentence, f"run chmod 700 {printable(str(folder))}")
 

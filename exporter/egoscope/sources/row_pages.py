@@ -130,9 +130,10 @@ class Snapshot:
         highest = self._db.execute(f"SELECT max({ROWID}) FROM {_quoted(layout.table.name)}").fetchone()[0]  # noqa: S608
         return None if lowest is None else (lowest, highest)
 
-    def count(self, layout: Layout) -> int:
-        """Return how many rows a table has; it walks through all of them."""
-        return self._db.execute(f"SELECT count(*) FROM {_quoted(layout.table.name)}").fetchone()[0]  # noqa: S608
+    def count(self, layout: Layout, at_most: int) -> int:
+        """Return how many rows a table has, or `at_most`: they are walked through, one by one."""
+        statement = f"SELECT count(*) FROM (SELECT 1 FROM {_quoted(layout.table.name)} LIMIT ?)"  # noqa: S608
+        return self._db.execute(statement, (at_most,)).fetchone()[0]
 
     def _has_rows_after(self, layout: Layout, rowid: int) -> bool:
         statement = f"SELECT 1 FROM {_quoted(layout.table.name)} WHERE {ROWID} > ? LIMIT 1"  # noqa: S608
