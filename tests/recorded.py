@@ -23,5 +23,7 @@ def log_of(run: str) -> Path:
 
 def canaries_of(run: str) -> list[str]:
     """Return the secrets that were planted in the run."""
-    log_of(run)
-    return json.loads((FOLDER / run / "canaries.json").read_text(encoding="utf-8"))
+    found = FOLDER / run / "canaries.json"
+    if not found.exists():
+        pytest.skip(f"recorded run {run} is not beside the repository")
+    return json.loads(found.read_text(encoding="utf-8"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from egoscope.convert import semconv as s
 from egoscope.convert.agents import AgentConversion, AgentState
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from egoscope.config import Settings
-    from egoscope.convert.row_conversion import RowState
     from egoscope.delivery.state import StateFile
     from egoscope.model.telemetry import Attribute
     from egoscope.redaction import Policy
@@ -95,7 +94,7 @@ def _policy(source: str, settings: Settings, key: bytes) -> Policy:
 
 
 _DATABASES: Final[
-    Mapping[str, tuple[Callable[[Settings, bytes], RowFormat], Callable[..., RowConversion], type[RowState]]]
+    Mapping[str, tuple[Callable[[Settings, bytes], RowFormat], Callable[..., RowConversion], type[Any]]]
 ] = {
     kagura.SOURCE: (build_kagura_format, AgentConversion, AgentState),
     illumo.SOURCE: (build_illumo_format, FlowConversion, FlowState),

@@ -53,8 +53,8 @@ _WRITTEN_TIME: Final = re.compile(
 class IllumoFormat:
     """Reads rows of both tables, each redacted by its own policy before anything else sees it."""
 
-    source: Final = SOURCE
-    service: Final = SERVICE
+    source = SOURCE
+    service = SERVICE
 
     def __init__(self, span_policy: Policy, event_policy: Policy) -> None:
         self.tables: Sequence[Table] = (

@@ -40,8 +40,8 @@ _MAX_S: Final = 9_000_000_000
 class KaguraFormat:
     """Reads executions, each redacted by one policy, and their events by another, before anything else sees them."""
 
-    source: Final = SOURCE
-    service: Final = SERVICE
+    source = SOURCE
+    service = SERVICE
 
     def __init__(self, policy: Policy, event_policy: Policy, prices: Prices) -> None:
         """`prices` tell what a model call cost where it does not tell that itself."""
