@@ -82,7 +82,7 @@ def _to_2(db: sqlite3.Connection) -> None:
 def _spans_of_agents(db: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
     # Read to its end first: a cursor over rows that are being changed may see them twice.
     for rowid, text, status, end_ns in db.execute(_SPANS_2).fetchall():
-        about = subject_of(orjson.loads(text), failed=status == "ERROR")
+        about = subject_of(_read(text), failed=status == "ERROR")
         if about is not None:
             yield (
                 rowid,
@@ -100,7 +100,15 @@ def _spans_of_agents(db: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
 
 def _logs_of_agents(db: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
     for rowid, text in db.execute(_LOGS_2).fetchall():
-        attributes: dict[str, object] = orjson.loads(text)
+        attributes = _read(text)
         name = attributes.get(s.GEN_AI_AGENT_NAME) or attributes.get(s.FLOW_NAME)
         if isinstance(name, str):
             yield rowid, name
+
+
+def _read(text: str) -> dict[str, object]:
+    """Return attributes; none of a damaged row, which stays as it is."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return {}
