@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from egoscope.convert import semconv as s
 from egoscope.convert.agents import AgentConversion, AgentState
@@ -93,13 +93,18 @@ def _policy(source: str, settings: Settings, key: bytes) -> Policy:
     return load_policy(source, key=subkey(key, "pseudonyms"), extension_dir=settings.policy_dir)
 
 
-_DATABASES: Final[
-    Mapping[str, tuple[Callable[[Settings, bytes], RowFormat], Callable[..., RowConversion], type[Any]]]
-] = {
-    kagura.SOURCE: (build_kagura_format, AgentConversion, AgentState),
-    illumo.SOURCE: (build_illumo_format, FlowConversion, FlowState),
+class _Database(NamedTuple):
+    """One kind of database: what understands its rows, what converts them, and what is kept of a conversion."""
+
+    row_format: Callable[[Settings, bytes], RowFormat]
+    conversion: Callable[..., RowConversion]
+    state_type: type[Any]
+
+
+_DATABASES: Final = {
+    kagura.SOURCE: _Database(build_kagura_format, AgentConversion, AgentState),
+    illumo.SOURCE: _Database(build_illumo_format, FlowConversion, FlowState),
 }
-"""By name of the source: what understands its rows, what converts them, and what is kept of a conversion."""
 
 
 def _database_feed(
@@ -112,12 +117,12 @@ def _database_feed(
     resource: Sequence[Attribute] = (),
     portable: bool = False,
 ) -> Feed:
-    build_format_of, new_conversion, state_type = _DATABASES[source]
+    database = _DATABASES[source]
     return RowFeed(
         patterns,
-        build_format_of(settings, key),
-        new_conversion=new_conversion,
-        state_type=state_type,
+        database.row_format(settings, key),
+        new_conversion=database.conversion,
+        state_type=database.state_type,
         key=key,
         known=known,
         resource=resource,
