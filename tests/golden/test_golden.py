@@ -10,11 +10,13 @@ import hashlib
 import json
 import os
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from recorded import RUNS, log_of
+from recorded import FOLDER, RUNS, log_of
 from typer.testing import CliRunner
 
 from egoscope.cli import app
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 HERE: Final = Path(__file__).parent
 KEY_FILE: Final = HERE / "key"
 FIRST_LINES: Final = 120
+FIRST_ROWS: Final = 12
+DATABASES: Final = {"kagura": ("executions",)}
+"""Sources that are databases -> the tables of which the first rows stand here in full."""
 SIGNALS: Final = ("traces.jsonl", "metrics.jsonl", "logs.jsonl")
 OPEN_TO_ITEMS: Final = frozenset(
     {"resourceSpans", "scopeSpans", "spans", "resourceLogs", "scopeLogs", "logRecords"}
@@ -51,9 +56,10 @@ def readable(node: Any, depth: int = 0, *, opened: bool = True) -> Iterator[str]
         yield json.dumps(node, ensure_ascii=False)
 
 
-def convert(log: Path, out: Path, key: Path) -> None:
+def convert(path: Path, out: Path, key: Path, source: str = "ego-mcp") -> None:
     """Run the command as a user would."""
-    result = CliRunner().invoke(app, ["convert", str(log), "--out", str(out), "--key-file", str(key)])
+    options = ["--source", source, "--out", str(out), "--key-file", str(key)]
+    result = CliRunner().invoke(app, ["convert", str(path), *options])
     assert result.exit_code == 0, result.output
 
 
@@ -65,6 +71,29 @@ def compare(golden: Path, text: str) -> None:
         pytest.fail(f"{golden.name} was written anew: look at the difference, then run without EGOSCOPE_REWRITE_GOLDEN")
     committed = golden.read_text(encoding="utf-8") if golden.exists() else ""
     assert text.splitlines() == committed.splitlines()
+
+
+def compare_in_full(golden: Path, written: Path) -> None:
+    """Compare the requests of one signal, an item a line."""
+    requests = [json.loads(line) for line in written.read_bytes().splitlines()]
+    compare(golden / written.name.replace(".jsonl", ".json"), "".join(readable(requests)) + "\n")
+
+
+def compare_digests(golden: Path, out: Path) -> None:
+    """Compare a digest of each file that was written, and the whole summary."""
+    summary = json.loads((out / "summary.json").read_bytes())
+    digests = {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in SIGNALS}
+    fields = [json.dumps(one) for one in summary.pop("fields")]
+    lines = [json.dumps({**digests, **summary}), *fields]
+    compare(golden / "whole.jsonl", "\n".join(lines) + "\n")
+
+
+def database_of(source: str) -> Path:
+    """Return the recorded database; skips the test where it is not."""
+    found = sorted((FOLDER / source).glob("*.db"))
+    if not found:
+        pytest.skip(f"the recorded database of {source} is not beside the repository")
+    return found[0]
 
 
 @pytest.fixture
@@ -84,16 +113,30 @@ def test_the_first_lines_of_a_recorded_run(run: str, signal: str, tmp_path: Path
     log = tmp_path / "ego-mcp-2026-11-20.log"
     log.write_bytes(b"".join(log_of(run).read_bytes().splitlines(keepends=True)[:FIRST_LINES]))
     convert(log, tmp_path / "out", key)
-    requests = [json.loads(line) for line in (tmp_path / "out" / signal).read_bytes().splitlines()]
-    compare(HERE / run / signal.replace(".jsonl", ".json"), "".join(readable(requests)) + "\n")
+    compare_in_full(HERE / run, tmp_path / "out" / signal)
 
 
 @pytest.mark.parametrize("run", RUNS)
 def test_the_whole_of_a_recorded_run(run: str, tmp_path: Path, key: Path) -> None:
     """Digests of the requests, and what was kept, pseudonymised and dropped by field and reason."""
     convert(log_of(run), tmp_path / "out", key)
-    summary = json.loads((tmp_path / "out" / "summary.json").read_bytes())
-    digests = {name: hashlib.sha256((tmp_path / "out" / name).read_bytes()).hexdigest() for name in SIGNALS}
-    fields = [json.dumps(one) for one in summary.pop("fields")]
-    lines = [json.dumps({**digests, **summary}), *fields]
-    compare(HERE / run / "whole.jsonl", "\n".join(lines) + "\n")
+    compare_digests(HERE / run, tmp_path / "out")
+
+
+@pytest.mark.parametrize("signal", SIGNALS)
+@pytest.mark.parametrize("source", DATABASES)
+def test_the_first_rows_of_a_recorded_database(source: str, signal: str, tmp_path: Path, key: Path) -> None:
+    """Every item in full."""
+    database = Path(shutil.copy(database_of(source), tmp_path))
+    with closing(sqlite3.connect(database)) as connection, connection:
+        for table in DATABASES[source]:
+            connection.execute(f"DELETE FROM {table} WHERE rowid > {FIRST_ROWS}")
+    convert(database, tmp_path / "out", key, source)
+    compare_in_full(HERE / source, tmp_path / "out" / signal)
+
+
+@pytest.mark.parametrize("source", DATABASES)
+def test_the_whole_of_a_recorded_database(source: str, tmp_path: Path, key: Path) -> None:
+    """Digests of the requests, and what was kept and dropped by field and reason."""
+    convert(database_of(source), tmp_path / "out", key, source)
+    compare_digests(HERE / source, tmp_path / "out")
