@@ -6,6 +6,7 @@ import base64
 import json
 import urllib.error
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -212,7 +213,9 @@ def test_grafana_knows_its_data_sources_and_shows_the_dashboard_to_who_has_the_p
 
 
 def test_the_demo_is_shown_where_there_is_no_log(up: Project) -> None:
-    """Last, for it changes what is read: without EGO_MCP_LOG_DIR the sidecar follows what `--profile demo` writes."""
+    """Last, for it changes what is read: without EGO_MCP_LOG_DIR the sidecar follows all that the demo writes."""
     up.compose("stop", "sidecar")
     up.up("--no-deps", "demo", "sidecar", EGO_MCP_LOG_DIR="", COMPOSE_PROFILES="demo")
-    wait_for(lambda: (up.value("sum(ego_calls_total)") or 0) > 1000, within_s=60, what="the demo's calls in Prometheus")
+    for metric, least in (("ego_calls_total", 1000), ("agent_executions_total", 50), ("agent_flow_runs_total", 20)):
+        query = f"sum({metric}) > {least}"
+        wait_for(partial(up.value, query), within_s=180, what=f"the demo's {metric} in Prometheus")
