@@ -15,7 +15,8 @@ from kagura_rows import build_format
 
 from egoscope.cli import doctor as command
 from egoscope.config import load_settings
-from egoscope.doctor import databases, places
+from egoscope.convert.catalogue import UNPARSABLE
+from egoscope.doctor import databases, places, state
 from egoscope.doctor.finding import Finding, Mark
 from egoscope.errors import ConfigError
 from egoscope.sources.databases import DatabaseFile, UnreadableDatabaseError
@@ -24,6 +25,8 @@ from egoscope.sources.discovery import Reason
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from egoscope.delivery.ledger import LedgerKey
 
 OPTION = "EGOSCOPE_KAGURA_PATH"
 CANARY = "canary-51d0b2f7"
@@ -221,6 +224,24 @@ def test_a_database_that_every_user_can_read_is_worth_a_warning(path: Path, monk
     _, warned = looked(path)
     assert warned.mark is Mark.WARN
     assert warned.remedy == f"run chmod 700 {path.parent}"
+
+
+@pytest.mark.parametrize(
+    ("source", "reason", "subject", "sentence"),
+    [
+        pytest.param("kagura", "malformed_json", "rows of kagura", "2 rows were told but for a column", id="a flaw"),
+        pytest.param("illumo", "no_time", "rows of illumo", "2 rows were without a usable time", id="no row at all"),
+        pytest.param("kagura", "of_tomorrow", "rows of kagura", "2 rows were of_tomorrow", id="a reason not known yet"),
+        pytest.param("ego_mcp", "not_json", "lines", "2 lines were not JSON", id="a line is no row"),
+    ],
+)
+def test_rows_that_could_not_be_read_are_told_by_source(source: str, reason: str, subject: str, sentence: str) -> None:
+    totals: dict[LedgerKey, int] = {(UNPARSABLE.name, (("source", source), ("reason", reason))): 2}
+    view = state.StateView([], totals, [], 0, 0, None)
+    (finding,) = (one for one in state.check_reading(view) if one.mark is Mark.WARN)
+    assert finding.subject == subject
+    assert finding.sentence.startswith(sentence)
+    assert finding.remedy
 
 
 def test_looking_leaves_nothing_and_changes_nothing(path: Path) -> None:

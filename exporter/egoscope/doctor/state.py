@@ -40,6 +40,16 @@ _UNPARSABLE: Final = {
     "time_in_future": ("from the future", "set the clock of the machine that ego-mcp runs on"),
     "too_long": ("longer than the limit", "raise EGOSCOPE_MAX_LINE_MIB if such lines matter"),
 }
+# Reasons of `sources.kagura`, `sources.illumo` and `sources.replay`; what has a flaw alone counts all the same.
+_SCHEMA: Final = "if this grows, its program writes what this egoscope does not know: upgrade"
+_UNREADABLE_ROWS: Final = {
+    "malformed_json": ("told but for a column that is no JSON", _SCHEMA),
+    "malformed_literal": ("told but for a column that is no Python literal", _SCHEMA),
+    "wrong_type": ("told but for a value of another type than known", _SCHEMA),
+    "no_time": ("without a usable time: none, or one before 2020", _SCHEMA),
+    "time_in_future": ("from the future", "set the clock of the machine that the program runs on"),
+    "too_long": ("longer than the limit", "raise EGOSCOPE_MAX_LINE_MIB if such rows matter"),
+}
 _REFUSED: Final = {
     "partial_success": "see the limits of the back end; its own log says which one was met",
     "too_large": "raise max_recv_msg_size_mib of the Collector's OTLP receiver",
@@ -79,10 +89,15 @@ def view_state(path: Path) -> StateView | Finding:
 
 def check_reading(view: StateView) -> Iterator[Finding]:
     """Say what reading has met so far: lines that were no records, and what back ends refused."""
-    unparsable = list(_totals(view, UNPARSABLE.name, s.REASON))
-    for (reason,), total in unparsable:
-        meaning, remedy = _UNPARSABLE.get(reason, (reason, _OTHER_WRITER))
-        yield warn("lines", f"{counted(total, 'line')} {'was' if total == 1 else 'were'} {meaning}", remedy)
+    unparsable = list(_totals(view, UNPARSABLE.name, s.LABEL_SOURCE, s.REASON))
+    for (source, reason), total in unparsable:
+        was = "was" if total == 1 else "were"
+        if source == SOURCE:
+            meaning, remedy = _UNPARSABLE.get(reason, (reason, _OTHER_WRITER))
+            yield warn("lines", f"{counted(total, 'line')} {was} {meaning}", remedy)
+        else:
+            meaning, remedy = _UNREADABLE_ROWS.get(reason, (reason, _SCHEMA))
+            yield warn(f"rows of {source}", f"{counted(total, 'row')} {was} {meaning}", remedy)
     if not unparsable:
         yield ok("lines", "every line so far was a record")
     refused = dict(_totals(view, REJECTED.name, s.SIGNAL, s.REASON))
