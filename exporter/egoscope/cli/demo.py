@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
-_EXECUTIONS_PER_HOUR: Final = 40.0
-_FLOW_RUNS_PER_HOUR: Final = 20.0
+EXECUTIONS_PER_HOUR: Final = 40.0
+FLOW_RUNS_PER_HOUR: Final = 20.0
 KAGURA_FILE: Final = "telemetry.db"
 ILLUMO_FILE: Final = "illumo_trace.db"
 
@@ -60,8 +60,8 @@ def run_demo(
         failure_rate=failure_rate,
         documented_format=documented,
     )
-    kagura = DatabaseSettings(seed=seed, start=start, per_hour=_EXECUTIONS_PER_HOUR)
-    illumo = DatabaseSettings(seed=seed, start=start, per_hour=_FLOW_RUNS_PER_HOUR)
+    kagura = DatabaseSettings(seed=seed, start=start, per_hour=EXECUTIONS_PER_HOUR)
+    illumo = DatabaseSettings(seed=seed, start=start, per_hour=FLOW_RUNS_PER_HOUR)
     if agents and days:
         _tell_runs("executions", write_kagura_history(out / KAGURA_FILE, kagura, until=now))
         _tell_runs("flow runs", write_illumo_history(out / ILLUMO_FILE, illumo, until=now))

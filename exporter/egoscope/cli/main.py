@@ -98,12 +98,21 @@ def start(
 def monitor(
     store: Annotated[Path | None, typer.Option(help="The embedded store (default: in the state directory)")] = None,
     once: Annotated[bool, typer.Option("--once", help="Print one picture and end")] = False,
+    agents: Annotated[bool, typer.Option("--agents", help="All agents and flows")] = False,
+    agent: Annotated[str | None, typer.Option(metavar="NAME", help="One agent or flow")] = None,
+    trace: Annotated[str | None, typer.Option(metavar="ID", help="One trace as a tree, by its 32 hex digits")] = None,
+    cost: Annotated[bool, typer.Option("--cost", help="Costs by day, and what the month will cost")] = False,
+    budget: Annotated[bool, typer.Option("--budget", help="Costs, with EGOSCOPE_BUDGET_USD drawn")] = False,
+    stack: Annotated[
+        bool | None,
+        typer.Option("--stack/--embedded", help="Ask Prometheus, Tempo and Loki, or the embedded store"),
+    ] = None,
 ) -> None:
-    """Show the embedded store live in this terminal."""
-    from egoscope.cli.monitor import run_monitor  # noqa: PLC0415
+    """Show live what agents do: ego-mcp's life, or agents and flows; one picture where there is no terminal."""
+    from egoscope.cli.monitor_command import Wish, run_monitor_command  # noqa: PLC0415
 
-    settings = load_settings()
-    run_monitor(store or settings.store_path, once=once, log_places=settings.patterns)
+    wish = Wish(agents=agents, agent=agent, trace=trace, cost=cost, budget=budget)
+    raise typer.Exit(run_monitor_command(load_settings(), wish, store=store, once=once, stack=stack))
 
 
 @app.command()

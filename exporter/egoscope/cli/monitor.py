@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from rich import box
 from rich.console import Console
@@ -17,7 +17,7 @@ from egoscope.errors import ConfigError, StateError
 from egoscope.store.queries import MINUTE_NS, Picture, StoreReader
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from rich.console import RenderableType
@@ -39,6 +39,7 @@ LOG_LINES_ONCE: Final = 10
 IDLE_REFRESH_S: Final = 5.0
 
 KEYS: Final = "q quit   p pause   r refresh   w window"
+KEY_OF_AGENTS: Final = "   a agents"
 
 
 def run_monitor(
@@ -49,37 +50,70 @@ def run_monitor(
     console: Console | None = None,
     log_places: Sequence[str] = (),
 ) -> None:
-    """Show the store until q or Ctrl-C; print one picture and return with `once` or where the output is no terminal.
+    """Show ego-mcp's life until q or Ctrl-C; print one picture and return with `once` or where there is no terminal.
 
     `log_places` are the paths being followed, named to a user whose store is still empty. Raises `ConfigError` when
     there is no store at `store_path`, `StateError` when it cannot be read.
     """
+    console = console or Console()
+    with open_store(store_path) as reader:
+        life = Life(reader, console, log_places, refresh_s=refresh_s)
+        if once or not can_be_live(console):
+            life.print_once()
+            return
+        watch(console, {"life": life}, "life")
+
+
+def open_store(store_path: Path) -> StoreReader:
+    """Open an embedded store. Raises `ConfigError` where there is none, `StateError` when it cannot be read."""
     if not store_path.is_file():
         msg = f"--store {store_path}: no such file; `egoscope start` makes one, or name another"
         raise ConfigError(msg)
-    console = console or Console()
-    with StoreReader(store_path) as reader:
-        if once or not console.is_terminal:
-            picture = reader.picture(
-                wall_ns=time.time_ns(), window_ns=WINDOWS[0][1], minutes=MINUTES, log_lines=LOG_LINES_ONCE
-            )
-            console.print(
-                _picture_or_hint(View(picture=picture, wall_ns=time.time_ns(), window_name="1 h"), log_places)
-            )
-            return
-        try:
-            _Watch(reader, console, log_places).run(refresh_s)
-        except KeyboardInterrupt:
-            return
+    return StoreReader(store_path)
 
 
-class _Watch:
-    """The live picture: what is shown, and what a key changes about it."""
+def can_be_live(console: Console) -> bool:
+    """Whether a picture can be drawn anew in place: on a terminal that can move its cursor."""
+    return console.is_terminal and not console.is_dumb_terminal
 
-    def __init__(self, reader: StoreReader, console: Console, log_places: Sequence[str]) -> None:
+
+class Watched(Protocol):
+    """What can be shown live."""
+
+    def run(self, keyboard: Keyboard, live: Live) -> str | None:
+        """Show it until it is left; return the name of what to show instead, None to end."""
+        ...
+
+
+def watch(console: Console, views: Mapping[str, Watched], first: str) -> None:
+    """Show one view after another, beginning with `first`, until q or Ctrl-C."""
+    at: str | None = first
+    try:
+        with Keyboard() as keyboard, Live(console=console, screen=True, auto_refresh=False) as live:
+            while at is not None:
+                at = views[at].run(keyboard, live)
+    except KeyboardInterrupt:
+        return
+
+
+class Life:
+    """ego-mcp's life: what is shown, and what a key changes about it."""
+
+    def __init__(
+        self,
+        reader: StoreReader,
+        console: Console,
+        log_places: Sequence[str],
+        *,
+        refresh_s: float = 1.0,
+        has_agents: bool = False,
+    ) -> None:
+        """Show the store that `reader` reads; with `has_agents` there is a key that leads to them."""
         self._reader = reader
         self._console = console
         self._log_places = log_places
+        self._refresh_s = refresh_s
+        self._has_agents = has_agents
         self._window = 0
         self._paused = False
         self._notice = ""
@@ -90,16 +124,27 @@ class _Watch:
         self._picture_wall_ns = 0
         self._drawn_for: object = None
 
-    def run(self, refresh_s: float) -> None:
-        """Refresh until q is typed."""
-        with Keyboard() as keyboard, Live(console=self._console, screen=True, auto_refresh=False) as live:
-            key = ""
-            while key != "q":
-                self._obey(key)
-                if not self._paused:
-                    self._read(fresh=bool(key))
-                self._draw(live)
-                key = keyboard.wait(refresh_s)
+    def print_once(self) -> None:
+        """Print one picture."""
+        picture = self._reader.picture(
+            wall_ns=time.time_ns(), window_ns=WINDOWS[0][1], minutes=MINUTES, log_lines=LOG_LINES_ONCE
+        )
+        view = View(picture=picture, wall_ns=time.time_ns(), window_name="1 h")
+        self._console.print(_picture_or_hint(view, self._log_places))
+
+    def run(self, keyboard: Keyboard, live: Live) -> str | None:
+        """Refresh until q is typed, or the agents are asked for."""
+        key = ""
+        self._drawn_for = None
+        while key != "q":
+            if key == "a" and self._has_agents:
+                return "agents"
+            self._obey(key)
+            if not self._paused:
+                self._read(fresh=bool(key))
+            self._draw(live)
+            key = keyboard.wait(self._refresh_s)
+        return None
 
     def _obey(self, key: str) -> None:
         match key:
@@ -146,7 +191,7 @@ class _Watch:
             catching_up=self._catching_up,
             paused=self._paused,
             notice=self._notice,
-            keys=KEYS,
+            keys=KEYS + (KEY_OF_AGENTS if self._has_agents else ""),
         )
         # Drawing costs milliseconds: what would look the same stays on the screen.
         looks = (view.looks(), self._console.size)
@@ -167,6 +212,6 @@ def _picture_or_hint(view: View, log_places: Sequence[str]) -> RenderableType:
         " writes a believable log to try it with;\n",
         ("egoscope doctor", "bold"),
         " says what is missing.",
-        ("\n\nq quit" if view.keys else "", "dim"),
+        (f"\n\n{view.keys}" if view.keys else "", "dim"),
     )
     return Panel(hint, title="egoscope", title_align="left", box=box.ROUNDED, padding=(1, 2))

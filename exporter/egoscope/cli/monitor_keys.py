@@ -3,15 +3,63 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import sys
 import termios
 import time
 import tty
-from typing import TYPE_CHECKING, Self
+from collections import deque
+from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+# What terminals send for keys that are no character (ECMA-48, xterm); longest first, for one begins another.
+_SEQUENCES: Final = {
+    "\x1b[5~": "page up",
+    "\x1b[6~": "page down",
+    "\x1b[1~": "home",
+    "\x1b[4~": "end",
+    "\x1b[Z": "back tab",
+    **{
+        f"\x1b{opening}{final}": name
+        for opening in "[O"
+        for final, name in zip("ABCDHF", ("up", "down", "right", "left", "home", "end"), strict=True)
+    },
+}
+_CHARACTERS: Final = {
+    "\r": "enter",
+    "\n": "enter",
+    "\t": "tab",
+    "\x1b": "escape",
+    "\x7f": "backspace",
+    "\x08": "backspace",
+}
+_UNKNOWN_SEQUENCE: Final = re.compile(r"\x1b[\[O][0-?]*[ -/]*[@-~]")
+
+
+def keys_typed(text: str) -> list[str]:
+    """Return the keys that a terminal's bytes stand for: characters as they are, others by their names.
+
+    Names: up, down, left, right, page up, page down, home, end, enter, tab, back tab, escape, backspace. Sequences and
+    control characters that are none of these are left out.
+    """
+    keys: list[str] = []
+    place = 0
+    while place < len(text):
+        sequence = next((known for known in _SEQUENCES if text.startswith(known, place)), None)
+        if sequence is not None:
+            keys.append(_SEQUENCES[sequence])
+            place += len(sequence)
+        elif unknown := _UNKNOWN_SEQUENCE.match(text, place):
+            place = unknown.end()
+        else:
+            character = text[place]
+            if character in _CHARACTERS or character.isprintable():
+                keys.append(_CHARACTERS.get(character, character))
+            place += 1
+    return keys
 
 
 class Keyboard:
@@ -21,12 +69,15 @@ class Keyboard:
         """Change nothing yet: the terminal is switched by entering the context, and restored by leaving it."""
         self._fd = sys.stdin.fileno() if sys.stdin is not None and sys.stdin.isatty() else None
         self._before: list[int | list[bytes | int]] | None = None
+        self._typed: deque[str] = deque()
 
     def wait(self, timeout_s: float) -> str:
-        """Return the first key typed within `timeout_s` seconds, or an empty string after them.
+        """Return the next key as `keys_typed` names it, or an empty string after `timeout_s` seconds without one.
 
-        Keys that are several bytes, such as arrows, come as their first byte. Ctrl-C raises `KeyboardInterrupt`.
+        Ctrl-C raises `KeyboardInterrupt`.
         """
+        if self._typed:
+            return self._typed.popleft()
         if self._fd is None:
             time.sleep(timeout_s)
             return ""
@@ -35,7 +86,8 @@ class Keyboard:
         typed = os.read(self._fd, 64)
         if not typed:  # the terminal is gone
             raise KeyboardInterrupt
-        return chr(typed[0])
+        self._typed.extend(keys_typed(typed.decode(errors="ignore")))
+        return self._typed.popleft() if self._typed else ""
 
     def __enter__(self) -> Self:
         """Switch the terminal to single keys."""

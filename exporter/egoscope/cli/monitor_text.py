@@ -59,6 +59,17 @@ def duration(seconds: float | None) -> str:
     return age(seconds * SECOND_NS)
 
 
+def took(seconds: float | None) -> str:
+    """Write a duration as `duration` does, but the longer ones to the second: `3m05s`, `2h07m`, `3d04h`."""
+    if seconds is None or seconds < 99.95:
+        return duration(seconds)
+    whole = round(seconds)
+    for size, unit, part, name in ((60, "m", 1, "s"), (3600, "h", 60, "m"), (86400, "d", 3600, "h")):
+        if whole < 100 * size:
+            return f"{whole // size}{unit}{whole % size // part:02d}{name}"
+    return f"{whole // 86400} d"
+
+
 def age(nanoseconds: float) -> str:
     """Write how long ago in whole units: `3 s`, `12 min`, `5 h`, `2 d`."""
     seconds = max(0, int(nanoseconds // SECOND_NS))
@@ -75,6 +86,37 @@ def count(number: int) -> str:
     if number < 1_000_000:
         return f"{number // 1000}k"
     return f"{number / 1_000_000:.1f}M"
+
+
+def money(usd: float | None) -> str:
+    """Write US dollars in at most 8 characters: `$0.0042`, `$12.34`, `$12.3k`; a question mark for None: not known."""
+    if usd is None:
+        return "?"
+    if usd == 0:
+        return "$0"
+    if usd < 0.00005:
+        return "<$0.0001"
+    if usd < 0.99995:
+        return f"${usd:.4f}"
+    if usd < 9999.995:
+        return f"${usd:.2f}"
+    return f"${usd / 1000:.1f}k"
+
+
+def cost(usd: float, unknown: int) -> str:
+    """Write a cost of which `unknown` calls are in no sum: `$1.23+?`, and `?` where that is all of it."""
+    if not unknown:
+        return money(usd)
+    return f"{money(usd)}+?" if usd else "?"
+
+
+def percent(share: float | None) -> str:
+    """Write a share of 0 to 1 in at most 6 characters; all is `100%` and nothing `0%`, what is nearly so is not."""
+    if share is None:
+        return "-"
+    if share in (0, 1):
+        return f"{share:.0%}"
+    return f"{min(max(share, 0.001), 0.999):.1%}"
 
 
 def clock(time_ns: int) -> str:

@@ -11,14 +11,26 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
-from egoscope.cli.monitor import run_monitor
-from egoscope.demo import DemoSettings, write_history, write_live
+from egoscope.cli.demo import EXECUTIONS_PER_HOUR, FLOW_RUNS_PER_HOUR, ILLUMO_FILE, KAGURA_FILE
+from egoscope.cli.monitor_command import Wish, run_monitor_command
+from egoscope.demo import (
+    DatabaseSettings,
+    DemoSettings,
+    write_history,
+    write_illumo_history,
+    write_illumo_live,
+    write_kagura_history,
+    write_kagura_live,
+    write_live,
+)
 from egoscope.sources.discovery import Discovery
 from egoscope.wiring import Sidecar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from egoscope.cli.monitor_command import View
     from egoscope.config import Settings
 
 _DEMO_HISTORY: Final = timedelta(hours=6)
@@ -26,13 +38,20 @@ _DEMO_CALLS_PER_MINUTE: Final = 30
 
 
 def run_start(settings: Settings, *, once: bool) -> None:
-    """Follow the logs, or the demo where there are none, until the monitor is left; one picture without a terminal."""
+    """Follow what there is, or the demo where there is nothing, until it is left; without a terminal one picture.
+
+    Without a log of ego-mcp, but with databases of other agents, these are shown.
+    """
     once = once or not sys.stdout.isatty()
     logging.getLogger("egoscope").setLevel(logging.CRITICAL if not once else settings.log_level)
+    first: View = "life"
     with ExitStack() as stack:
         if not Discovery(settings.patterns).look().files:
-            typer.echo(f"No ego-mcp log in {', '.join(settings.patterns)}: playing the demo.", err=True)
-            settings = _play_demo(settings, stack, once=once)
+            if settings.kagura_path or settings.illumo_path:
+                first = "agents"
+            else:
+                typer.echo(f"No ego-mcp log in {', '.join(settings.patterns)}: playing the demo.", err=True)
+                settings = _play_demo(settings, stack, once=once)
         sidecar = Sidecar(settings)
         if once:
             sidecar.drain()
@@ -42,28 +61,46 @@ def run_start(settings: Settings, *, once: bool) -> None:
             thread.start()
             stack.callback(thread.join)
             stack.callback(sidecar.stop)
-        run_monitor(settings.store_path, once=once, log_places=settings.patterns)
+        run_monitor_command(settings, Wish(), store=settings.store_path, once=once, first=first)
 
 
 def _play_demo(settings: Settings, stack: ExitStack, *, once: bool) -> Settings:
-    """Write some hours of a demo life, and go on writing it until the monitor is left. Its state is its own."""
+    """Write some hours of a demo life and of other agents, and go on until it is left. Its state is its own."""
     demo_dir = settings.state_dir / "demo"
     logs_dir: Path = demo_dir / "logs"
+    kagura, illumo = demo_dir / KAGURA_FILE, demo_dir / ILLUMO_FILE
     logs_dir.mkdir(parents=True, exist_ok=True)
-    demo = DemoSettings(start=datetime.now(UTC) - _DEMO_HISTORY, calls_per_minute=_DEMO_CALLS_PER_MINUTE)
+    now = datetime.now(UTC)
+    life = DemoSettings(start=now - _DEMO_HISTORY, calls_per_minute=_DEMO_CALLS_PER_MINUTE)
+    executions = DatabaseSettings(start=now - _DEMO_HISTORY, per_hour=EXECUTIONS_PER_HOUR)
+    runs = DatabaseSettings(start=now - _DEMO_HISTORY, per_hour=FLOW_RUNS_PER_HOUR)
     if not any(logs_dir.iterdir()):
-        write_history(logs_dir, demo, until=datetime.now(UTC))
+        write_history(logs_dir, life, until=now)
+    if not kagura.exists():
+        write_kagura_history(kagura, executions, until=now)
+    if not illumo.exists():
+        write_illumo_history(illumo, runs, until=now)
     if not once:
         stop = threading.Event()
-        writer = threading.Thread(target=write_live, args=(logs_dir, demo), kwargs={"stop": stop}, name="demo")
-        writer.start()
-        stack.callback(writer.join)
-        stack.callback(stop.set)
+        _write_live(stack, stop, write_live, logs_dir, life)
+        _write_live(stack, stop, write_kagura_live, kagura, executions)
+        _write_live(stack, stop, write_illumo_live, illumo, runs)
     return settings.model_copy(
         update={
             "log_path": (str(logs_dir),),
+            "kagura_path": (str(kagura),),
+            "illumo_path": (str(illumo),),
             "state_dir": demo_dir,
             "key_file": None,
             "policy_dir": settings.policy_dir,
         }
     )
+
+
+def _write_live(
+    stack: ExitStack, stop: threading.Event, write: Callable[..., object], path: Path, settings: object
+) -> None:
+    writer = threading.Thread(target=write, args=(path, settings), kwargs={"stop": stop}, name=f"demo {path.name}")
+    writer.start()
+    stack.callback(writer.join)
+    stack.callback(stop.set)

@@ -1,0 +1,214 @@
+"""Agents, flows, traces and costs in the terminal: which screen is shown, when it asks, and what keys do."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from typing import TYPE_CHECKING, Final
+
+from egoscope.cli.screens.asking import Asker
+from egoscope.cli.screens.opening import screen_of
+from egoscope.cli.screens.overview import OverviewScreen
+from egoscope.cli.screens.picture import Picture, keys_picture
+from egoscope.cli.screens.screen import Deed, Screen, Target
+from egoscope.cli.screens.trace import TraceScreen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+    from rich.live import Live
+
+    from egoscope.cli.monitor_keys import Keyboard
+    from egoscope.query import Query
+
+# An answer that took long is not asked for again at once: at most a tenth of the time passes in asking.
+RESTS: Final = 9
+# From here on it is said that an answer is waited for; below, it would only flicker.
+SLOW_S: Final = 0.6
+POLL_S: Final = 0.05
+REDRAW_S: Final = 5.0
+
+
+class Browser:
+    """Screens on top of one another, the last one shown."""
+
+    def __init__(
+        self,
+        query: Query,
+        first: Target,
+        console: Console,
+        *,
+        budget_usd: float | None = None,
+        chart: bool = False,
+        has_life: bool = False,
+        hint: str = "",
+        refresh_s: float = 2.0,
+        clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
+    ) -> None:
+        """Begin with a screen. `hint`: where data would come from, said while there is none."""
+        self._query = query
+        self._console = console
+        self._budget_usd = budget_usd
+        self._chart = chart
+        self._has_life = has_life
+        self._hint = hint
+        self._refresh_s = refresh_s
+        self._clock = clock
+        self._screens = [screen_of(first, budget_usd, chart=chart)]
+        self._asker: Asker | None = None
+        self._paused = False
+        self._notice = ""
+        self._failed = False
+        self._listing_keys = False
+        self._again = True
+        self._next_s = 0.0
+        self._drawn: tuple[object, ...] | None = None
+        self._drawn_s = 0.0
+        self._changes = 0
+
+    @property
+    def screen(self) -> Screen:
+        """The screen that is shown."""
+        return self._screens[-1]
+
+    def print_once(self) -> None:
+        """Ask, and print one picture."""
+        now = self._clock()
+        self.screen.ask(self._query, now)()
+        self.screen.asked = now
+        self._console.print(Picture(self.screen, now=now, query=self._query, hint=self._hint), end="")
+
+    def run(self, keyboard: Keyboard, live: Live) -> str | None:
+        """Show screens until one is left for ego-mcp's life ("life"), or for good (None)."""
+        self._asker = self._asker or Asker(self._query)
+        self._drawn = None
+        while True:
+            self._take_answer(self._asker)
+            self._ask_where_due(self._asker)
+            self._draw(live, self._asker)
+            key = keyboard.wait(POLL_S if self._asker.is_busy else min(0.5, self._refresh_s))
+            if not key:
+                continue
+            self._changes += 1
+            if not self.screen.looking.typing and not self._listing_keys:
+                if key == "q":
+                    return None
+                if self._leaves_for_life(key):
+                    return "life"
+            self.obey(key)
+
+    def close(self) -> None:
+        """Let go of the query."""
+        if self._asker is None:
+            self._query.close()
+        else:
+            self._asker.close()
+
+    def obey(self, key: str) -> None:
+        """Do what a key says, apart from leaving."""
+        self._changes += 1
+        if not self._failed:
+            self._notice = ""
+        if self._listing_keys:
+            self._listing_keys = False
+            return
+        if not self.screen.looking.typing:
+            match key:
+                case "p" | " ":
+                    self._paused = not self._paused
+                    return
+                case "r":
+                    self._again = True
+                    return
+                case "?":
+                    self._listing_keys = True
+                    return
+                case "a":
+                    self._go(Target(kind="agents"))
+                    return
+                case "c":
+                    self._go(Target(kind="cost"))
+                    return
+                case _:
+                    pass
+        self._follow(self.screen.obey(key))
+
+    def _leaves_for_life(self, key: str) -> bool:
+        if not self._has_life:
+            return False
+        looking = self.screen.looking
+        at_first = len(self._screens) == 1 and not looking.wanted and not looking.opened
+        return key == "e" or (key == "escape" and at_first and isinstance(self.screen, OverviewScreen))
+
+    def _follow(self, said: Deed | Target | str) -> None:
+        match said:
+            case Deed.ASK:
+                self._again = True
+            case Deed.BACK:
+                self._back()
+            case Deed.NOTHING:
+                pass
+            case str():
+                self._notice = self._notice if self._failed else said
+            case _:
+                self._go(said)
+
+    def _back(self) -> None:
+        if len(self._screens) > 1:
+            self._screens.pop()
+        elif not isinstance(self.screen, OverviewScreen):  # began with an agent or a trace: up is the overview
+            self._screens = [screen_of(Target(kind="agents"), self._budget_usd)]
+        self._again = True
+
+    def _go(self, target: Target) -> None:
+        if target.kind == "agents":
+            kept = self._screens[0] if isinstance(self._screens[0], OverviewScreen) else None
+            self._screens = [kept or screen_of(target, self._budget_usd)]
+        elif target.kind != "cost" or type(self.screen) is not type(screen_of(target, self._budget_usd)):
+            self._screens.append(screen_of(target, self._budget_usd, chart=self._chart))
+        self._again = True
+
+    def _take_answer(self, asker: Asker) -> None:
+        answered = asker.answer()
+        if answered is None:
+            return
+        self._next_s = time.monotonic() + max(self._refresh_s, RESTS * answered.took_s)
+        self._changes += 1
+        if answered.take is None:
+            # What was known stays, with the reason why it is not newer.
+            self._failed, self._notice = True, str(answered.error)
+            return
+        if self._failed:
+            self._failed, self._notice = False, ""
+        answered.take()
+        answered.screen.asked = answered.now
+
+    def _ask_where_due(self, asker: Asker) -> None:
+        if asker.is_busy:
+            return
+        screen = self.screen
+        stays = self._paused or (isinstance(screen, TraceScreen) and screen.is_found)
+        due = time.monotonic() >= self._next_s and not (stays and screen.asked is not None)
+        if self._again or due:
+            self._again = False
+            asker.ask(screen, self._clock())
+
+    def _draw(self, live: Live, asker: Asker) -> None:
+        waits = asker.asked_s is not None and time.monotonic() - asker.asked_s > SLOW_S
+        looks = (self._changes, waits, self._console.size)
+        if looks == self._drawn and time.monotonic() - self._drawn_s < REDRAW_S:
+            return
+        self._drawn, self._drawn_s = looks, time.monotonic()
+        picture = Picture(
+            self.screen,
+            now=(self.screen.asked or self._clock()) if self._paused else self._clock(),
+            query=self._query,
+            hint=self._hint,
+            height=self._console.height,
+            live=True,
+            paused=self._paused,
+            asking=waits,
+            notice=self._notice,
+        )
+        live.update(keys_picture(self.screen) if self._listing_keys else picture, refresh=True)

@@ -1,0 +1,187 @@
+"""`egoscope monitor` with its options: which back end is asked, which screen opens, and what is not there."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+import typer
+from rich.console import Console
+
+from egoscope.cli.monitor import Life, can_be_live, open_store, watch
+from egoscope.cli.monitor_agents import Browser
+from egoscope.cli.monitor_text import plain
+from egoscope.cli.screens.screen import Target
+from egoscope.errors import ConfigError
+from egoscope.query.embedded import EmbeddedQuery
+from egoscope.query.stack import StackQuery
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from egoscope.config import Settings
+    from egoscope.query import Query
+    from egoscope.store.queries import StoreReader
+
+View = Literal["life", "agents"]
+
+NOT_THERE: Final = 1
+NAMED: Final = 12
+STACK_TIMEOUT_S: Final = 10.0
+EGO_MCP: Final = "ego-mcp"
+"""Its service's name in the store."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What the command line asks to see; nothing of it: what there is."""
+
+    agents: bool = False
+    agent: str | None = None
+    trace: str | None = None
+    cost: bool = False
+    budget: bool = False
+
+    def check(self, settings: Settings) -> None:
+        """Raise `ConfigError` for options that do not go together."""
+        named = [
+            option
+            for option, is_set in (
+                ("--agents", self.agents),
+                ("--agent", self.agent is not None),
+                ("--trace", self.trace is not None),
+                ("--cost", self.cost or self.budget),
+            )
+            if is_set
+        ]
+        if len(named) > 1:
+            raise ConfigError(f"{' and '.join(named)}: one of them at a time; keys lead from one to another")
+        if self.budget and settings.budget_usd is None:
+            raise ConfigError("--budget: no budget is set; EGOSCOPE_BUDGET_USD is what a month may cost, in US dollars")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing is asked for in particular."""
+        return not (self.agents or self.cost or self.budget) and self.agent is None and self.trace is None
+
+
+def run_monitor_command(
+    settings: Settings,
+    wish: Wish,
+    *,
+    store: Path | None = None,
+    once: bool = False,
+    stack: bool | None = None,
+    first: View | None = None,
+    console: Console | None = None,
+) -> int:
+    """Show what is wished for, live or as one picture; return the exit status.
+
+    `stack`: ask Prometheus, Tempo and Loki; None: where there is no embedded store and the sidecar sends to a
+    Collector. `first`: what is shown first, whatever there is by now. Raises `ConfigError`, `StateError`, `QueryError`.
+    """
+    wish.check(settings)
+    console = console or Console()
+    path = store or settings.store_path
+    if stack is None:
+        stack = store is None and not path.is_file() and settings.backend == "collector" and not wish.is_open
+    with ExitStack() as opened:
+        reader = None if stack else opened.enter_context(open_store(path))
+        query = _open_query(settings, None if stack else path)
+        opened.callback(query.close)
+        target = _target(query, wish)
+        if isinstance(target, str):
+            typer.echo(f"egoscope: {target}", err=True)
+            return NOT_THERE
+        has_life = reader is not None and (first == "life" or _has_life(reader))
+        if first is None or reader is None:
+            nothing = reader is not None and not has_life and not _has_agents(query)
+            first = "life" if wish.is_open and (has_life or nothing) else "agents"
+        browser = Browser(
+            query,
+            target,
+            console,
+            budget_usd=settings.budget_usd,
+            chart=wish.budget,
+            has_life=has_life,
+            hint=_hint(settings, stack=stack),
+        )
+        views: dict[str, Life | Browser] = {"agents": browser}
+        if reader is not None:
+            views["life"] = Life(reader, console, settings.patterns, has_agents=True)
+        if once or not can_be_live(console):
+            views[first].print_once()
+            return 0
+        opened.pop_all()
+        try:
+            watch(console, views, first)
+        finally:
+            browser.close()
+            if reader is not None:
+                reader.close()
+    return 0
+
+
+def _open_query(settings: Settings, path: Path | None) -> Query:
+    if path is not None:
+        return EmbeddedQuery(path)
+    return StackQuery(
+        prometheus_url=settings.prometheus_url,
+        tempo_url=settings.tempo_url,
+        loki_url=settings.loki_url,
+        timeout_s=STACK_TIMEOUT_S,
+    )
+
+
+def _target(query: Query, wish: Wish) -> Target | str:
+    """Return where to go, or a sentence on what is not there and what is."""
+    if wish.trace is not None:
+        trace_id = wish.trace.lower()
+        return Target(kind="trace", name=trace_id) if query.get_trace(trace_id) else _no_trace(query, trace_id)
+    if wish.agent is not None:
+        return _named(query, wish.agent)
+    return Target(kind="cost" if wish.cost or wish.budget else "agents")
+
+
+def _named(query: Query, name: str) -> Target | str:
+    agents = [agent.agent for agent in query.agents()]
+    if name in agents:
+        return Target(kind="agent", name=name)
+    flows = [flow.flow for flow in query.flows()]
+    if name in flows:
+        return Target(kind="flow", name=name)
+    said = f"--agent {plain(name)}: there is no such agent or flow"
+    there = "; ".join(f"{kind}: {_some(names)}" for kind, names in (("agents", agents), ("flows", flows)) if names)
+    return f"{said}; there are {there}" if there else f"{said}, and no other yet"
+
+
+def _no_trace(query: Query, trace_id: str) -> str:
+    newest = [one.trace_id for one in query.get_executions(limit=5)]
+    newest += [line.trace_id for line in query.recent_activity(20) if line.trace_id]
+    names = list(dict.fromkeys(newest))[:3]
+    said = f"--trace {trace_id}: there is no such trace; an execution has one when it has ended"
+    return f"{said}. The newest: {', '.join(names)}" if names else f"{said}. There is no other yet"
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(plain(name) for name in names[:NAMED]) + more
+
+
+def _has_life(reader: StoreReader) -> bool:
+    return EGO_MCP in reader.picture(wall_ns=0, window_ns=1, minutes=1, log_lines=1).services
+
+
+def _has_agents(query: Query) -> bool:
+    return bool(query.agents() or query.flows())
+
+
+def _hint(settings: Settings, *, stack: bool) -> str:
+    if stack:
+        return f"Prometheus at {settings.prometheus_url} has none. egoscope doctor says what is missing."
+    kagura, illumo = (", ".join(paths) for paths in (settings.kagura_path, settings.illumo_path))
+    told = [f"{program} at {paths}" for program, paths in (("Kagura", kagura), ("illumo", illumo)) if paths]
+    if told:
+        return f"egoscope follows {' and '.join(told)}, and shows the first as soon as it ends."
+    return "EGOSCOPE_KAGURA_PATH and EGOSCOPE_ILLUMO_PATH say where the databases of Kagura and illumo are."
