@@ -71,7 +71,7 @@ class IllumoFormat:
                 name=EVENTS,
                 key="id",
                 required=("timestamp",),
-                optional=("trace_id", "span_id", "event_type", "level", "attributes", *event_policy.added),
+                optional=("trace_id", "span_id", "event_type", "level", "attributes"),
             ),
         )
         self.policies: Sequence[Policy] = (span_policy, event_policy)
