@@ -148,11 +148,10 @@ class SidecarProcess:
         """Return the instance id of every file it has ever read; no two may have had one name."""
         return {path: source for source, (path, _) in self.positions().items()}
 
-    def databases(self) -> dict[tuple[str, str], str]:
-        """Return the instance id of every database it has ever read, by kind of source and id."""
+    def databases(self, feed: str) -> list[str]:
+        """Return the instance id of every database of one kind that it has ever read."""
         with self._state() as db:
-            rows = db.execute("SELECT feed, source FROM instances WHERE feed IN ('kagura', 'illumo')").fetchall()
-        return {(feed, source): source for feed, source in rows}
+            return [one for (one,) in db.execute("SELECT source FROM instances WHERE feed = ?", (feed,))]
 
     def outbox_bytes(self) -> int:
         """Return how many bytes of requests wait."""

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -30,10 +30,8 @@ from tests.planted import found
 from tests.recorded import FOLDER, canaries_of
 from tests.stack.dying import BOUNDARIES
 from tests.stack.row_truth import (
-    RowTruth,
     check_rows_exact,
     ended_rows,
-    entries_in_loki,
     illumo_truth,
     in_prometheus,
     kagura_truth,
@@ -46,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from pathlib import Path
 
+    from egoscope.demo.kagura import Writing
     from tests.stack.servers import Stack
     from tests.stack.sidecar import SidecarProcess
 
@@ -55,50 +54,77 @@ DIES_WITHIN_S: Final = 60.0
 KILLS: Final = 6
 SETTLES_WITHIN_S: Final = 90.0
 RETURN_WITHIN_S: Final = 40.0
-VISIBLE_WITHIN_S: Final = 3.0
 _TRUTHS: Final = {"kagura": kagura_truth, "illumo": illumo_truth}
 _NAMES: Final = {"kagura": "telemetry.db", "illumo": "illumo_trace.db"}
 _HISTORIES: Final = {"kagura": write_kagura_history, "illumo": write_illumo_history}
-_LIVES: Final = {"kagura": write_kagura_live, "illumo": write_illumo_live}
+_ENDS: Final = {
+    "kagura": ("agent_executions_total",),
+    "illumo": ("agent_flow_runs_total", "agent_flow_node_runs_total"),
+}
+"""What counts final rows, the one that counts whole executions or runs first."""
 
 
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    """Every test of one database is for each kind."""
-    return request.param
+class Scene:
+    """A sidecar, not started, that follows a database of each kind in one directory."""
+
+    def __init__(self, stack: Stack, sidecar: SidecarProcess, directory: Path) -> None:
+        self.stack, self.sidecar = stack, sidecar
+        self.paths = {kind: directory / _NAMES[kind] for kind in KINDS}
+
+    def write(self, hours: float, *, seed: int = 7) -> None:
+        """Let both programs have run for so long, up to now."""
+        now = datetime.now(UTC)
+        settings = DatabaseSettings(seed=seed, start=now - timedelta(hours=hours), rhythm=False)
+        for kind in KINDS:
+            _HISTORIES[kind](self.paths[kind], settings, until=now)
+
+    @contextmanager
+    def alive(self, writing: Writing = "update") -> Generator[None]:
+        """Let both programs run on meanwhile, far busier than ever."""
+        stop = threading.Event()
+        settings = DatabaseSettings(seed=8, start=datetime.now(UTC), per_hour=7200.0, rhythm=False)
+        writers = [
+            threading.Thread(target=partial(write, self.paths[kind], settings, stop=stop))
+            for kind, write in (("kagura", partial(write_kagura_live, writing=writing)), ("illumo", write_illumo_live))
+        ]
+        for writer in writers:
+            writer.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            for writer in writers:
+                writer.join()
+
+    def check(self, *, spans_once: bool = False) -> None:
+        """Wait until everything was read, sent and answered, and compare it with the databases."""
+        for kind, path in self.paths.items():
+            instances = settle(self.stack, self.sidecar, kind, path)
+            check_rows_exact(self.stack, _TRUTHS[kind](path), instances, spans_once=spans_once)
 
 
 @contextmanager
-def following(stack: Stack, directory: Path, **settings: str) -> Generator[SidecarProcess]:
-    """Yield a sidecar, not started, that follows the databases in `directory/databases`."""
-    places = {f"{one}_path": str(directory / "databases" / _NAMES[one]) for one in KINDS}
-    (directory / "databases").mkdir(exist_ok=True)
+def following(stack: Stack, directory: Path, **settings: str) -> Generator[Scene]:
+    """Yield a scene in `directory/databases`."""
+    databases = directory / "databases"
+    databases.mkdir()
+    places = {f"{kind}_path": str(databases / _NAMES[kind]) for kind in KINDS}
     with sidecar_on(directory, stack.collector.endpoint, state_dir=None, **places, **settings) as sidecar:
-        yield sidecar
+        yield Scene(stack, sidecar, databases)
 
 
-def database(directory: Path, kind: str) -> Path:
-    """Return where the sidecar looks for one."""
-    return directory / "databases" / _NAMES[kind]
-
-
-def settle(stack: Stack, sidecar: SidecarProcess, *paths: Path) -> list[str]:
-    """Wait until everything of the databases was read, sent and answered; return their instances."""
+def settle(stack: Stack, sidecar: SidecarProcess, kind: str, *paths: Path) -> list[str]:
+    """Wait until everything of these databases was read, sent and answered; return their instances."""
 
     def settled() -> bool:
-        instances = sidecar.databases().values()
-        lines = sum(len(entries_in_loki(stack, one)) for one in instances)
-        return lines >= ended_rows(*paths) and not sidecar.waiting_requests()
+        if sidecar.waiting_requests():
+            return False
+        counted = sum(in_prometheus(stack, metric, sidecar.databases(kind)).total() for metric in _ENDS[kind])
+        return counted >= ended_rows(*paths)
 
     wait_for(settled, within_s=SETTLES_WITHIN_S, what="all final rows are told")
-    return list(sidecar.databases().values())
-
-
-def check(stack: Stack, kind: str, sidecar: SidecarProcess, path: Path, *, spans_once: bool = False) -> RowTruth:
-    """Compare one database with the back ends; return its truth."""
-    truth = _TRUTHS[kind](path)
-    check_rows_exact(stack, truth, settle(stack, sidecar, path), spans_once=spans_once)
-    return truth
+    wait_for(lambda: not sidecar.waiting_requests(), within_s=SETTLES_WITHIN_S, what="everything is sent")
+    return sidecar.databases(kind)
 
 
 @dataclass(frozen=True)
@@ -123,13 +149,13 @@ def whole(stack: Stack, tmp_path_factory: pytest.TempPathFactory, request: pytes
     recorded, demo = directory / "recorded.db", directory / "demo.db"
     shutil.copy(FOLDER / kind / _NAMES[kind], recorded)
     recorded.chmod(0o644)
-    settings = DatabaseSettings(start=datetime.now(UTC) - timedelta(days=3))
+    settings = DatabaseSettings(start=datetime.now(UTC) - timedelta(days=3), per_hour=20.0)
     _HISTORIES[kind](demo, settings, until=datetime.now(UTC) - timedelta(days=1))
     secrets += {"kagura": kagura_canaries, "illumo": illumo_canaries}[kind](settings)
     path = {f"{kind}_path": f"{recorded}:{demo}"}
     with sidecar_on(directory, stack.collector.endpoint, state_dir=None, **path) as sidecar:
         sidecar.start()
-        instances = settle(stack, sidecar, recorded, demo)
+        instances = settle(stack, sidecar, kind, recorded, demo)
         assert sidecar.terminate() == 0
         yield Whole(
             kind,
@@ -189,109 +215,78 @@ def test_no_planted_secret_is_anywhere_and_the_second_layer_had_nothing_to_do(st
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 def test_killed_at_a_boundary_nothing_is_lost_and_nothing_counted_twice(
-    stack: Stack, tmp_path: Path, boundary: str, kind: str
+    stack: Stack, tmp_path: Path, boundary: str
 ) -> None:
     """Three lives end at the first, second and fourth crossing; the last one finishes."""
-    with following(stack, tmp_path, batch_kib="16") as sidecar:
-        settings = DatabaseSettings(start=datetime.now(UTC) - timedelta(hours=9))
-        _HISTORIES[kind](database(tmp_path, kind), settings, until=datetime.now(UTC))
+    with following(stack, tmp_path, batch_kib="16") as scene:
+        scene.write(hours=6)
         for crossing in CROSSINGS:
-            sidecar.launch([sys.executable, "-m", "tests.stack.dying", boundary, str(crossing)])
-            assert sidecar.ended(DIES_WITHIN_S) == -signal.SIGKILL, sidecar.said()
-        sidecar.start()
-        check(stack, kind, sidecar, database(tmp_path, kind))
-
-
-@contextmanager
-def alive(kind: str, path: Path, settings: DatabaseSettings, **how: str) -> Generator[None]:
-    """Let the real program's stand-in write into the database meanwhile."""
-    stop = threading.Event()
-    write = partial(_LIVES[kind], path, settings, stop=stop, **how)
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        writer.join()
+            scene.sidecar.launch([sys.executable, "-m", "tests.stack.dying", boundary, str(crossing)])
+            assert scene.sidecar.ended(DIES_WITHIN_S) == -signal.SIGKILL, scene.sidecar.said()
+        scene.sidecar.start()
+        scene.check()
 
 
 @pytest.mark.parametrize("writing", ["insert", "update", "replace"])
-def test_killed_at_random_under_load_each_execution_is_counted_once(stack: Stack, tmp_path: Path, writing: str) -> None:
-    """While Kagura writes in whichever way: rows that run, that are updated at the end, that get a new rowid."""
-    killed_at_random(stack, tmp_path, "kagura", writing=writing)
-
-
-def test_killed_at_random_under_load_each_span_is_counted_once(stack: Stack, tmp_path: Path) -> None:
-    """While a flow writes: each span twice, at its start and at its end."""
-    killed_at_random(stack, tmp_path, "illumo")
-
-
-def killed_at_random(stack: Stack, directory: Path, kind: str, **how: str) -> None:
-    """Kill the sidecar again and again while a program writes; then let it finish, and compare."""
+def test_killed_at_random_under_load_each_row_is_counted_once(stack: Stack, tmp_path: Path, writing: Writing) -> None:
+    """In whichever way Kagura writes: rows that run, that are updated at the end, that get a new rowid then."""
     chance = random.Random(9)
-    path = database(directory, kind)
-    settings = DatabaseSettings(start=datetime.now(UTC) - timedelta(hours=5), rhythm=False)
-    with following(stack, directory, batch_kib="32") as sidecar:
-        _HISTORIES[kind](path, settings, until=datetime.now(UTC))
-        with alive(kind, path, replace(settings, seed=8, per_hour=7200.0), **how):
+    with following(stack, tmp_path, batch_kib="32") as scene:
+        scene.write(hours=3)
+        with scene.alive(writing):
             for _ in range(KILLS):
-                sidecar.launch()
-                assert sidecar.ended(chance.uniform(0.8, 2.5)) is None, sidecar.said()
-                sidecar.kill()
-        sidecar.start()
-        check(stack, kind, sidecar, path)
+                scene.sidecar.launch()
+                assert scene.sidecar.ended(chance.uniform(0.8, 2.5)) is None, scene.sidecar.said()
+                scene.sidecar.kill()
+        scene.sidecar.start()
+        scene.check()
 
 
 @pytest.mark.parametrize("server", ["collector", "prometheus", "loki"])
 def test_while_a_server_is_away_rows_are_read_and_later_nothing_is_missing(
-    stack: Stack, tmp_path: Path, kind: str, server: str
+    stack: Stack, tmp_path: Path, server: str
 ) -> None:
     """What ends meanwhile is in the outbox; when the server is back each count is exact."""
-    path = database(tmp_path, kind)
-    settings = DatabaseSettings(start=datetime.now(UTC) - timedelta(hours=1), rhythm=False)
-    with following(stack, tmp_path) as sidecar:
-        _HISTORIES[kind](path, settings, until=datetime.now(UTC))
-        sidecar.start()
-        settle(stack, sidecar, path)
+    with following(stack, tmp_path) as scene:
+        scene.write(hours=1)
+        scene.sidecar.start()
+        for kind, path in scene.paths.items():
+            settle(stack, scene.sidecar, kind, path)
         away = getattr(stack, server)
         away.stop()
         try:
-            with alive(kind, path, replace(settings, seed=8, per_hour=7200.0)):
-                wait_for(lambda: sidecar.waiting_requests() > 3, what="rows are read while the server is down")
+            with scene.alive():
+                wait_for(lambda: scene.sidecar.waiting_requests() > 3, what="rows are read while the server is down")
         finally:
             away.start()
-        wait_for(lambda: not sidecar.waiting_requests(), within_s=RETURN_WITHIN_S, what="everything is sent")
-        check(stack, kind, sidecar, path, spans_once=server != "collector")
+        wait_for(lambda: not scene.sidecar.waiting_requests(), within_s=RETURN_WITHIN_S, what="everything is sent")
+        scene.check(spans_once=server == "loki")
 
 
-def test_a_database_that_appears_late_is_found_and_a_new_row_is_seen_at_once(
-    stack: Stack, tmp_path: Path, kind: str
-) -> None:
-    """Within seconds; and a deleted and re-made one is another instance."""
-    path = database(tmp_path, kind)
-    settings = DatabaseSettings(start=datetime.now(UTC) - timedelta(hours=1), rhythm=False)
-    metric = {"kagura": "agent_executions_total", "illumo": "agent_flow_runs_total"}[kind]
-    with following(stack, tmp_path) as sidecar:
-        sidecar.start()
-        _HISTORIES[kind](path, settings, until=datetime.now(UTC))
-        check(stack, kind, sidecar, path)
-        (first,) = sidecar.databases().values()
-        before = in_prometheus(stack, metric, [first]).total()
-        with alive(kind, path, replace(settings, seed=8, per_hour=7200.0)):
+def test_a_database_that_appears_late_is_found_and_one_made_anew_is_another(stack: Stack, tmp_path: Path) -> None:
+    """Its first rows are told, then each that ends; what stands in its place later is an instance of its own."""
+    with following(stack, tmp_path) as scene:
+        scene.sidecar.start()
+        scene.write(hours=1)
+        scene.check()
+        first = {kind: scene.sidecar.databases(kind) for kind in KINDS}
+        with scene.alive():
+            for path in scene.paths.values():
+                before = ended_rows(path)
+                wait_for(lambda path=path, before=before: ended_rows(path) > before, what="something ends")
+        scene.check()
+        for path in scene.paths.values():
+            for one in path.parent.glob(f"{path.name}*"):
+                one.unlink()
+        scene.write(hours=1, seed=3)
+        for kind, path in scene.paths.items():
+            wait_for(lambda kind=kind: len(scene.sidecar.databases(kind)) == 2, what="it is another instance")
+            second = set(scene.sidecar.databases(kind)) - set(first[kind])
+            metric = _ENDS[kind][0]
             wait_for(
-                lambda: in_prometheus(stack, metric, [first]).total() > before,
-                within_s=VISIBLE_WITHIN_S * 10,
-                what="what ended is in Prometheus",
+                lambda kind=kind, path=path, second=second, metric=metric: (
+                    in_prometheus(stack, metric, second) == _TRUTHS[kind](path).sums[metric]
+                ),
+                within_s=SETTLES_WITHIN_S,
+                what="the new database is told",
             )
-        check(stack, kind, sidecar, path)
-        for one in path.parent.iterdir():
-            one.unlink()
-        _HISTORIES[kind](path, replace(settings, seed=3), until=datetime.now(UTC))
-        wait_for(lambda: len(sidecar.databases()) == 2, what="the new database is another instance")
-        (second,) = set(sidecar.databases().values()) - {first}
-        wait_for(
-            lambda: in_prometheus(stack, metric, [second]) == _TRUTHS[kind](path).sums[metric],
-            within_s=SETTLES_WITHIN_S,
-            what="the new database is read",
-        )
