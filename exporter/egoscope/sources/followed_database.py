@@ -219,8 +219,11 @@ class FollowedDatabase:
             table.start_again()
         return None
 
-    def _end(self) -> RowPage | None:
-        """Nothing that was read is there any more: this life is over, and with it what ran."""
+    def _end(self) -> RowPage:
+        """Nothing that was read is there any more: this life is over, and with it what ran.
+
+        The page is returned though it may tell nothing: whoever reads is to scan again for the next life.
+        """
         self.over = True
         steps = [
             Step(Happened.GONE, table.table.name, running.rowid, running.digest)
@@ -229,7 +232,7 @@ class FollowedDatabase:
         ]
         for table in self.tables:
             table.running.clear()
-        return RowPage(steps, 0, {}) if steps else None
+        return RowPage(steps, 0, {})
 
     # --- the rows --------------------------------------------------------------------------------------------------
 
@@ -243,22 +246,21 @@ class FollowedDatabase:
         moment_ns = min((one for one in reaches if one is not None), default=None)
         timed = [page.until(moment_ns) for page in timed]
         again = {row.digest for page in timed for row in page.page.rows}
-        due = [
-            (one.end_ns or 1 << 63, table, one)
-            for table, one in running
-            if one.digest not in again
-            and (
-                (one.end_ns is not None and (moment_ns is None or one.end_ns <= moment_ns))
-                or (moment_ns is None and one.version != self._version)
-            )
-        ]
-        due.sort(key=lambda one: one[0])
-        looks = self._look_at(snapshot, layouts, [(table, one) for _, table, one in due], limit_bytes)
+        due = [(table, one) for table, one in running if one.digest not in again and self._is_due(one, moment_ns)]
+        due.sort(key=lambda one: one[1].end_ns or 1 << 63)
+        looks = self._look_at(snapshot, layouts, due, limit_bytes)
         unknown = {name: layout.unknown for name, layout in layouts.items() if layout.unknown}
         if len(looks) < len(due):  # first those; time does not go on before
             return _Plan((), moment_ns, looks, unread=self._unread, unknown=unknown)
         more = any(page.page.more for page in timed)
         return _Plan(timed, moment_ns, looks, more, self._share(snapshot, layouts, timed) if more else 0.0, unknown)
+
+    def _is_due(self, running: Running, moment_ns: int | None) -> bool:
+        """Whether a running row is to be looked at before time comes to this moment: it ends by then, or may."""
+        if running.end_ns is not None:
+            return moment_ns is None or running.end_ns <= moment_ns
+        changed = running.version != self._version
+        return changed or running.missing if moment_ns is None else changed and running.looked_ns < moment_ns
 
     def _timed_page(
         self, snapshot: Snapshot, layouts: Mapping[str, Layout], table: FollowedTable, limit_bytes: int, now_ns: int

@@ -11,7 +11,7 @@ from egoscope.convert.conversion import ROW_EXPIRES_NS
 from egoscope.sources.base import AHEAD_NS, EARLIEST_NS
 from egoscope.sources.row_format import Times, UnreadableRow
 from egoscope.sources.row_pages import TOO_LONG
-from egoscope.sources.row_table import NOT_FOUND, Running
+from egoscope.sources.row_table import Running
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -127,7 +127,7 @@ class Replay:
         if row is not None and row.digest == running.digest:
             self._again(table, running, row, read_times(self._format, table.table.name, row, self._now_ns))
             return
-        running.version, running.end_ns = NOT_FOUND, None  # it may have another rowid, among those not read yet
+        self._note(running, None, missing=True)
         if at_end:
             self._give_up(table, running)
 
@@ -164,10 +164,10 @@ class Replay:
             name = table.table.name
             step = Step(Happened.STARTED, name, row.rowid, row.digest, row.values or {}, Times(times.start_ns, None))
             self._steps.append(((times.start_ns, Happened.STARTED, 0, row.rowid), step))
-            table.running[row.digest] = Running(row.rowid, row.digest, times.start_ns, times.end_ns, self._version)
+            table.running[row.digest] = running = Running(row.rowid, row.digest, times.start_ns)
+            self._note(running, times.end_ns)
 
     def _again(self, table: FollowedTable, running: Running, row: RawRow, times: Times | UnreadableRow) -> None:
-        running.version = self._version
         if isinstance(times, UnreadableRow):
             self._give_up(table, running)
             self._unparsable(table, row, times, running.start_ns)
@@ -175,7 +175,10 @@ class Replay:
             del table.running[running.digest]
             self._ended(table, row, times)
         else:
-            running.end_ns = times.end_ns
+            self._note(running, times.end_ns)
+
+    def _note(self, running: Running, end_ns: int | None, *, missing: bool = False) -> None:
+        running.looked_at(end_ns, version=self._version, now_ns=self._now_ns, missing=missing)
 
     def _is_over(self, times: Times) -> bool:
         return times.end_ns is not None and (self._moment_ns is None or times.end_ns <= self._moment_ns)

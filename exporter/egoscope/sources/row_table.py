@@ -15,21 +15,26 @@ if TYPE_CHECKING:
 
 NOT_LOOKED_AT: Final = -1
 """Since the start."""
-NOT_FOUND: Final = -2
 
 
 class Running:
-    """A row that was told as running. `end_ns`: when it ends, where it says so by now.
+    """A row that was told as running, and what it said when it was last looked at.
 
-    `version`: that of the database when it was last looked at.
+    `end_ns`: when it ends, if that is known. `version`: that of the database then. `looked_ns`: when that was. `missing`:
+    it was not in its place; it may have another rowid, among those not read yet.
     """
 
-    __slots__ = ("digest", "end_ns", "rowid", "start_ns", "version")
+    __slots__ = ("digest", "end_ns", "looked_ns", "missing", "rowid", "start_ns", "version")
 
-    def __init__(
-        self, rowid: int, digest: bytes, start_ns: int, end_ns: int | None = None, version: int = NOT_LOOKED_AT
-    ) -> None:
-        self.rowid, self.digest, self.start_ns, self.end_ns, self.version = rowid, digest, start_ns, end_ns, version
+    def __init__(self, rowid: int, digest: bytes, start_ns: int) -> None:
+        self.rowid, self.digest, self.start_ns = rowid, digest, start_ns
+        self.end_ns: int | None = None
+        self.version, self.looked_ns = NOT_LOOKED_AT, 0
+        self.missing = False
+
+    def looked_at(self, end_ns: int | None, *, version: int, now_ns: int, missing: bool = False) -> None:
+        """Take note of what it says now."""
+        self.end_ns, self.version, self.looked_ns, self.missing = end_ns, version, now_ns, missing
 
 
 class FollowedTable:
