@@ -150,28 +150,32 @@ class EmbeddedQuery:
             running = {
                 one.agent: one.count for one in self._running(catalogue.RUNNING, catalogue.RUNNING_OLDEST, s.AGENT)
             }
-            ended, called, did = (
-                Groups.by_agent(self._ask(sql.SUBJECTS, kind, within, None)) for kind in ("agent", "model", "tool")
+            ended = Groups.by_agent(self._ask(sql.SUBJECTS, "agent", within, None))
+            called = {row[0]: row[1:] for row in self._ask(sql.TOTALS, "model", within, None)}
+            did = {row[0]: row[1] for row in self._ask(sql.TOTALS, "tool", within, None)}
+        overviews: list[AgentOverview] = []
+        for agent in sorted({*ended.names, *running}):
+            of = ended[agent]
+            model_calls, input_tokens, output_tokens, cost_nano, unpriced = called.get(agent, (0, 0, 0, 0, 0))
+            overviews.append(
+                AgentOverview(
+                    agent=agent,
+                    running=running.get(agent, 0),
+                    executions=of.count,
+                    errors=of.errors,
+                    unfinished=of.unfinished,
+                    avg_s=of.avg_s,
+                    p95_s=of.percentile_s(0.95),
+                    model_calls=model_calls,
+                    tool_calls=did.get(agent, 0),
+                    input_tokens=input_tokens,
+                    output_tokens=output_tokens,
+                    cost_usd=cost_nano / NANO,
+                    calls_of_unknown_price=unpriced,
+                    last_end=from_ns(of.last_ns) if of.count else None,
+                )
             )
-        return [
-            AgentOverview(
-                agent=agent,
-                running=running.get(agent, 0),
-                executions=ended[agent].count,
-                errors=ended[agent].errors,
-                unfinished=ended[agent].unfinished,
-                avg_s=ended[agent].avg_s,
-                p95_s=ended[agent].percentile_s(0.95),
-                model_calls=called[agent].count,
-                tool_calls=did[agent].count,
-                input_tokens=called[agent].input_tokens,
-                output_tokens=called[agent].output_tokens,
-                cost_usd=called[agent].cost_usd,
-                calls_of_unknown_price=called[agent].unpriced,
-                last_end=from_ns(ended[agent].last_ns) if ended[agent].count else None,
-            )
-            for agent in sorted({*ended.names, *running})
-        ]
+        return overviews
 
     def running(self, agent_name: str | None = None) -> list[Running]:
         """See `Query.running`."""

@@ -15,6 +15,12 @@ SUBJECTS: Final = """
     SELECT agent, subject, outcome, duration_ns, input_tokens, output_tokens, cost_nano, counted_ns
     FROM spans INDEXED BY spans_by_kind WHERE {within}
 """
+# As many rows as there are agents, however many calls each made.
+TOTALS: Final = """
+    SELECT agent, count(*), coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0),
+           coalesce(sum(cost_nano), 0), sum(cost_nano IS NULL)
+    FROM spans INDEXED BY spans_by_kind WHERE {within} GROUP BY agent
+"""
 EXECUTIONS: Final = """
     SELECT span_id, trace_id, agent, start_ns, end_ns, duration_ns, outcome, input_tokens, output_tokens, cost_nano,
            attributes
