@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, ParamSpec, TypeVar
 import typer
 
 from egoscope import __version__
+from egoscope.cli.export_formats import Format, What
 from egoscope.config import load_settings
 from egoscope.errors import EgoscopeError
 
@@ -129,6 +130,36 @@ def convert(
     settings = load_settings(key_file=key_file)
     summary = run_convert(source, path, out, settings)
     typer.echo(summary)
+
+
+@app.command()
+@_sentences
+def export(
+    out: Annotated[Path, typer.Option(help="The file to write; it appears when it is complete")],
+    file_format: Annotated[Format, typer.Option("--format", help="Kind of file")] = Format.CSV,
+    what: Annotated[What, typer.Option(help="One row an execution, or one a day, agent and model")] = What.EXECUTIONS,
+    since: Annotated[str | None, typer.Option(help="2026-11-01, 2026-11-01T12:30 (UTC), 90m, 24h, 7d, 4w")] = None,
+    until: Annotated[str | None, typer.Option(help="As --since (default: now)")] = None,
+    agent: Annotated[str | None, typer.Option(metavar="NAME", help="Executions of one agent")] = None,
+    store: Annotated[Path | None, typer.Option(help="The embedded store (default: in the state directory)")] = None,
+    stack: Annotated[bool, typer.Option("--stack", help="Ask Prometheus, Tempo and Loki instead")] = False,
+) -> None:
+    """Write what agents did, or what it cost, into a CSV, JSON or Parquet file."""
+    from egoscope.cli.export import run_export  # noqa: PLC0415
+
+    typer.echo(
+        run_export(
+            load_settings(),
+            what=what,
+            file_format=file_format,
+            out=out,
+            since=since,
+            until=until,
+            agent=agent,
+            store=store,
+            stack=stack,
+        )
+    )
 
 
 @app.command()

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from egoscope.query.answers import Execution, ModelUse, SlowRequests, ToolUse, Trace
     from egoscope.query.cost import Projection
 
+COUNTED: Final = {"executions": "agent", "model_calls": "model", "tool_calls": "tool"}
 DAY_NS: Final = 86_400 * NANO
 STALE_NS: Final = 300 * NANO
 """What was not told for so long is not known: as in Prometheus."""
@@ -87,6 +88,8 @@ class EmbeddedQuery:
         check_pair(metric_type, aggregation)
         within = self._range(since, until)
         with self._reading():
+            if aggregation == "count" and metric_type in COUNTED:
+                return float(self._ask(sql.COUNT, COUNTED[metric_type], within, agent_name).fetchone()[0])
             return metric_of(
                 metric_type, aggregation, lambda kind: self._ask(sql.SUBJECTS, kind, within, agent_name).fetchall()
             )

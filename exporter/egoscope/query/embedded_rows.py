@@ -98,7 +98,7 @@ class Groups:
 
 
 def metric_of(metric_type: str, aggregation: str, rows_of: Callable[[str], list[Row]]) -> float | None:
-    """Return what `get_metrics` answers; `rows_of` gives the rows of a kind."""
+    """Return what `get_metrics` answers, save plain counts; `rows_of` gives the rows of a kind."""
     match metric_type, aggregation:
         case "executions", "success_rate":
             rows = rows_of("agent")
@@ -121,7 +121,6 @@ def metric_of(metric_type: str, aggregation: str, rows_of: Callable[[str], list[
 
 
 _KIND: Final = {
-    "executions": "agent",
     "duration": "agent",
     "model_calls": "model",
     "model_duration": "model",

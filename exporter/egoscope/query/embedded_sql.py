@@ -15,6 +15,7 @@ SUBJECTS: Final = """
     SELECT agent, subject, outcome, duration_ns, input_tokens, output_tokens, cost_nano, counted_ns
     FROM spans INDEXED BY spans_by_kind WHERE {within}
 """
+COUNT: Final = "SELECT count(*) FROM spans INDEXED BY spans_by_kind WHERE {within}"
 # As many rows as there are agents, however many calls each made.
 TOTALS: Final = """
     SELECT agent, count(*), coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0),
