@@ -313,6 +313,11 @@ class TestTransitions:
         (points,) = [points for (name, _), points in telling.sent.points.items() if name == "agent.flow.transitions"]
         assert points == [((START_NS + 7 * SECOND_NS) // 10**6 - 1, 0), ((START_NS + 7 * SECOND_NS) // 10**6, 1)]
 
+    def test_a_row_that_comes_late_follows_nothing_that_began_after_it(self) -> None:
+        early = rows(spans=[span("chat", 0, None, kind="flow"), span("b", 5, 6, parent="chat")])
+        sent = tell(early, rows(spans=[span("a", 3, 7, parent="chat"), span("c", 8, 9, parent="chat")]))
+        assert totals(sent, "agent.flow.transitions") == {("chat", "b", "c"): 1}
+
     def test_nodes_of_different_runs_do_not_follow_one_another(self) -> None:
         runs = [span("chat", at, at + 3, kind="flow", id=f"run{at}") for at in (0, 10)]
         nodes = [span("a", at + 1, at + 2, parent=f"run{at}", id=f"a{at}") for at in (0, 10)]
@@ -348,6 +353,12 @@ class TestEvents:
     def test_an_event_of_the_very_moment_of_its_spans_end_is_its_own(self) -> None:
         sent = tell(rows(spans=[span("draft", 1, 2)], events=[event("draft", 2)]))
         assert len(sent.spans[0].events) == 1
+
+    def test_an_event_after_its_spans_end_is_none_of_the_span(self) -> None:
+        """Also where both are read at once."""
+        sent = tell(rows(spans=[span("draft", 1, 2)], events=[event("draft", 2.5)]))
+        assert len(sent.spans[0].events) == 0
+        assert totals(sent, "agent.flow.events") == {("_OTHER", "draft", "agent_response"): 1}
 
     def test_an_event_of_a_closed_span_is_counted_where_it_belongs(self) -> None:
         tree = rows(spans=[span("chat", 0, 3, kind="flow"), span("draft", 1, 2, parent="chat")])
