@@ -361,6 +361,31 @@ def test_a_row_that_is_no_record_is_one_redacted_entry() -> None:
     assert len({json.dumps(scalars(log.attributes)) for log in entries}) == 2
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_row_that_is_no_record_before_any_had_a_time_waits_for_one(restart: bool) -> None:
+    """An entry of now would be far ahead of old rows in its stream, and Loki would refuse theirs."""
+    executing = Executing()
+    executing.conversion.unparsable("executions", 1, "no_time", round((START_S + 10 * DAY_S) * 1e9))
+    executing.drain()
+    assert (executing.sent.logs, executing.conversion.waits) == ([], True)
+    if restart:
+        executing = executing.restarted()
+    executing.ended(execution(0, 1))
+    executing.drain()
+    assert [(log.time_unix_nano - round(START_S * 1e9)) / 1e9 for log in executing.sent.logs] == [1, 1]
+    assert executing.sent.bodies() == ["REDACTED", "my_agent completed in 1000 ms"]
+    assert not executing.conversion.waits
+
+
+def test_where_no_row_ever_has_a_time_the_entry_is_of_when_it_was_read() -> None:
+    executing = Executing()
+    executing.conversion.unparsable("executions", 1, "no_time", round((START_S + 5) * 1e9))
+    executing.expire(60)
+    executing.drain()
+    assert [(log.time_unix_nano - round(START_S * 1e9)) / 1e9 for log in executing.sent.logs] == [5]
+    assert executing.conversion.newest_ns == round((START_S + 5) * 1e9)
+
+
 def test_the_newest_is_told_on_a_fixed_grid_and_at_the_end_of_each_batch() -> None:
     executing = Executing()
     for second in range(40):

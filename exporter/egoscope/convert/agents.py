@@ -68,7 +68,7 @@ class AgentConversion(DatabaseConversion[AgentState]):
             self._note(c.COST_MONTH, begins_ns, 0.0, (s.AGENT, label))
         self._state.month_usd = {}
 
-    def _finished(self, record: RowRecord, began: RowRecord | None, *, expired: bool) -> None:  # noqa: ARG002
+    def _finished(self, record: RowRecord, *, expired: bool) -> None:
         outcome, error = (Outcome.UNFINISHED, "timeout") if expired else _outcome(record.values)
         agent, ids, end_ns = _agent(record), self._ids.row(record.key), end_of(record)
         about = ((s.GEN_AI_AGENT_NAME, agent), (s.AGENT_OUTCOME, outcome.value))

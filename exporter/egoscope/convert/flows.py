@@ -143,7 +143,7 @@ class FlowConversion(DatabaseConversion[FlowState]):
     def _running_as(self, record: RowRecord) -> str | None:
         return self._flows[record.values.get("name", s.OTHER)] if is_flow(record) else None
 
-    def _finished(self, record: RowRecord, began: RowRecord | None, *, expired: bool) -> None:  # noqa: ARG002 (its place says it)
+    def _finished(self, record: RowRecord, *, expired: bool) -> None:
         if record.table != SPANS:
             self._happened(record)
             return

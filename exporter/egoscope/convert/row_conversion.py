@@ -36,6 +36,8 @@ class RowState(msgspec.Struct):
     """As `started` was told of them; they come in the order of their starts."""
     given_up: list[str] = []
     """Keys of what ran for too long and may end all the same; the newest of them."""
+    untimed: list[tuple[int, str, int]] = []
+    """Rows that were no records, before any had a time: rowid, reason, and the time to take if none comes."""
 
 
 class RunningGauges(msgspec.Struct, frozen=True):
@@ -98,14 +100,15 @@ class DatabaseConversion(Generic[StateT]):
         self._running = {record.key: record for record in state.running}
         self._expires_ns = min((record.start_ns + ROW_EXPIRES_NS for record in state.running), default=_NEVER)
         self._given_up = dict.fromkeys(state.given_up)
+        self._untimed = state.untimed
         self._starts_by_value: dict[str, dict[str, int]] | None = None
 
     # What a subclass says.
 
-    def _finished(self, record: RowRecord, began: RowRecord | None, *, expired: bool) -> None:
-        """Tell of a row that ended at `end_ns`. `began`: what was told when it began, if it was.
+    def _finished(self, record: RowRecord, *, expired: bool) -> None:
+        """Tell of a row that ended at `end_ns`.
 
-        `expired`: nobody knows how it ended; its `end_ns` is when it was given up, its values are those of `began`.
+        `expired`: nobody knows how it ended. Its `end_ns` is when it was given up, its values are what `started` told.
         """
         raise NotImplementedError
 
@@ -136,8 +139,8 @@ class DatabaseConversion(Generic[StateT]):
 
     @property
     def waits(self) -> bool:
-        """Whether anything runs."""
-        return bool(self._running)
+        """Whether anything runs, or a row waits for a first time."""
+        return bool(self._running or self._untimed)
 
     @property
     def has_new(self) -> bool:
@@ -164,7 +167,7 @@ class DatabaseConversion(Generic[StateT]):
             del self._given_up[record.key]
             self._finished_late(record)
         else:
-            self._finished(record, began, expired=False)
+            self._finished(record, expired=False)
 
     def gone(self, key: str) -> None:
         """A row that ran is no longer there: it runs no more, and is counted nowhere, as it is in the database."""
@@ -174,11 +177,20 @@ class DatabaseConversion(Generic[StateT]):
             self._tell_running(began, self._newest_ns)
 
     def unparsable(self, table: str, rowid: int, reason: str, time_ns: int) -> None:  # noqa: ARG002 (as RowConversion)
-        """Stand in for a row that is no record. Its number stands where a line has its offset: it tells two apart."""
-        self._logs.append(logs.unparsable(rowid, reason, self._stream_time(time_ns)))
+        """Stand in for a row that is no record. Its number stands where a line has its offset: it tells two apart.
+
+        Before any row had a time, the next one's is taken, and `time_ns` when `expire` comes first: an entry of now
+        would be far ahead of old rows, and theirs would be refused.
+        """
+        if self._newest_ns:
+            self._logs.append(logs.unparsable(rowid, reason, self._stream_time(time_ns)))
+        else:
+            self._untimed.append((rowid, reason, time_ns))
 
     def expire(self, now_ns: int) -> None:
-        """Close as unfinished what began too long ago."""
+        """Close as unfinished what began too long ago, and wait no longer for a first time."""
+        if self._untimed:
+            self._place_untimed(self._untimed[0][2])
         self._time_passes(now_ns)
         if now_ns < self._expires_ns:
             return
@@ -188,7 +200,7 @@ class DatabaseConversion(Generic[StateT]):
             self._given_up[began.key] = None
             end_ns = began.start_ns + ROW_EXPIRES_NS
             self._tell_running(began, end_ns)
-            self._finished(msgspec.structs.replace(began, end_ns=end_ns), began, expired=True)
+            self._finished(msgspec.structs.replace(began, end_ns=end_ns), expired=True)
         while len(self._given_up) > _MOST_GIVEN_UP:
             del self._given_up[next(iter(self._given_up))]
         self._expires_ns = min((one.start_ns + ROW_EXPIRES_NS for one in self._running.values()), default=_NEVER)
@@ -222,12 +234,20 @@ class DatabaseConversion(Generic[StateT]):
         """Take note that time has come so far: first of what was due before."""
         if time_ns <= self._newest_ns:
             return
+        if self._untimed:
+            self._place_untimed(time_ns)
         self.expire(time_ns)
         self._newest_ns = time_ns
         self._newest_untold = True
         if time_ns >= self._tell_newest_ns:
             self._tell_newest(time_ns)
             self._tell_newest_ns = tell_newest_after(time_ns)
+
+    def _place_untimed(self, time_ns: int) -> None:
+        self._logs += [logs.unparsable(rowid, reason, time_ns) for rowid, reason, _ in self._untimed]
+        self._untimed.clear()
+        self._newest_ns = time_ns
+        self._newest_untold = True
 
     def _stream_time(self, time_ns: int) -> int:
         return time_ns if self._newest_ns - time_ns <= STREAM_SLACK_NS else self._newest_ns
