@@ -216,6 +216,24 @@ class TestPlans:
         assert "USING COVERING INDEX spans_by_kind (kind=? AND counted_ns>? AND counted_ns<?)" in plan
 
 
+@pytest.mark.parametrize("nanoseconds", [0, 1, 999])
+def test_an_end_as_it_is_told_is_within_the_range_it_ends_and_not_in_the_one_it_begins(
+    path: Path, nanoseconds: int
+) -> None:
+    """Ends are kept to nanoseconds and told to microseconds."""
+    (request,) = (one for one in SCENE.requests() if one.signal is Signal.TRACES and b"kagura" in one.data)
+    groups = ExportTraceServiceRequest.FromString(request.data)
+    for span in groups.resource_spans[0].scope_spans[0].spans:
+        span.end_time_unix_nano += nanoseconds
+    with EmbeddedStore(path) as store:
+        store.send(Signal.TRACES, groups.SerializeToString())
+    with EmbeddedQuery(path, now=lambda: SCENE.now) as query:
+        newest, before, *_ = query.get_executions()
+        assert [one.span_id for one in query.get_executions(since=before.end)] == [newest.span_id]
+        assert query.get_metrics(None, "executions", "count", before.end, newest.end) == 1
+        assert query.get_metrics(None, "executions", "count", newest.end) == 0
+
+
 def test_a_store_that_is_locked_or_closed_is_told(path: Path) -> None:
     store_scene(path)
     query = EmbeddedQuery(path)
