@@ -89,6 +89,9 @@ class Story:
 
     def __init__(self, told: Iterable[Told] = ()) -> None:
         self.told = list(told)
+        self.ended_keys = {one.key for one in self.told if one.what == "ended"}
+        over = self.ended_keys | {one.key for one in self.told if one.what == "gone"}
+        self.running = {one.key for one in self.told if one.what == "started"} - over
         self.newest_ns = 0
         self.state = Runs()
         self.waits = self.has_new = False
@@ -108,15 +111,18 @@ class Story:
         assert record.end_ns is None
         assert record.key not in self.running
         assert record.key not in self.ended_keys
+        self.running.add(record.key)
         self._tell("started", record.key, record.start_ns, record.table)
 
     def ended(self, record: RowRecord) -> None:
         assert record.end_ns is not None
         assert record.key not in self.ended_keys
+        self.running.discard(record.key)
+        self.ended_keys.add(record.key)
         self._tell("ended", record.key, record.end_ns, record.table)
 
     def gone(self, key: str) -> None:
-        assert key in self.running
+        self.running.remove(key)
         self.told.append(Told("gone", key))
 
     def unparsable(self, table: str, rowid: int, reason: str, time_ns: int) -> None:
@@ -125,16 +131,6 @@ class Story:
     def _tell(self, what: str, key: str, time_ns: int, table: str) -> None:
         self.told.append(Told(what, key, time_ns, table))
         self.newest_ns = max(self.newest_ns, time_ns)
-
-    @property
-    def running(self) -> set[str]:
-        """Keys of what was told as running and did not end."""
-        over = {one.key for one in self.told if one.what in ("ended", "gone")}
-        return {one.key for one in self.told if one.what == "started"} - over
-
-    @property
-    def ended_keys(self) -> set[str]:
-        return {one.key for one in self.told if one.what == "ended"}
 
     def times(self, what: str, table: str = "runs") -> list[int]:
         """Return the times of what was told of this kind, in the order in which it was told."""

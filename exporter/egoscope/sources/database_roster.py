@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from egoscope.sources.discovery import Survey
     from egoscope.sources.row_checkpoint import RowDigests, TablePosition
-    from egoscope.sources.row_format import RowFormat
+    from egoscope.sources.row_format import RowFormat, Table
     from egoscope.sources.row_pages import Layout, Snapshot
 
 _SEARCH_KEYS: Final = 2000
@@ -140,22 +140,17 @@ class DatabaseRoster:
         for known in here:
             if _is_in(snapshot, layouts, known):
                 return known
+        last = snapshot.edge(layout, last=True) or first
         for unit in self:
-            if unit.head == first[1] or _is_in(snapshot, layouts, unit.checkpoint):
+            if unit.head == first[1] or _is_in(snapshot, layouts, unit.checkpoint) or unit.holds(layout.table, *last):
                 return _Copy(unit.source, original_followed=True, signature=signature)
         for known in here:
             if seen.key == (known.device, known.inode) or printable(seen.path) == known.path:
                 if _is_somewhere_in(snapshot, layouts, known):
                     return known
-            elif known.head == first[1] and self._is_older(snapshot, layout, known):
+            elif known.head == first[1] and last[0] <= _position(known, layout.table):
                 return _Copy(known.source, original_followed=False, signature=signature)
         return DatabaseCheckpoint(self._new_source(*seen.key, first[1]), "", *seen.key, first[1], [])
-
-    def _is_older(self, snapshot: Snapshot, layout: Layout, known: DatabaseCheckpoint) -> bool:
-        """Whether everything in it was read, in the database of which it is a copy."""
-        last = snapshot.edge(layout, last=True)
-        position = next((one.rowid for one in known.tables if one.name == layout.table.name), 0)
-        return last is not None and last[0] <= position
 
     def _new_source(self, device: int, inode: int, head: bytes) -> str:
         """Derive an id; one that stands for another life of the same database already is not given again."""
@@ -201,6 +196,11 @@ def _identity(known: DatabaseCheckpoint, layouts: Mapping[str, Layout]) -> Table
     """Return the table by which a database is recognised: the first one of which rows were read."""
     by_name = {one.name: one for one in known.tables}
     return next((by_name[name] for name in layouts if name in by_name and by_name[name].rows), None)
+
+
+def _position(known: DatabaseCheckpoint, table: Table) -> int:
+    """Return up to which rowid a table was read."""
+    return next((one.rowid for one in known.tables if one.name == table.name), 0)
 
 
 def _is_in(snapshot: Snapshot, layouts: Mapping[str, Layout], known: DatabaseCheckpoint) -> bool:

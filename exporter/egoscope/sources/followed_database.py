@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from egoscope.sources.databases import DatabaseFile
     from egoscope.sources.discovery import Key
-    from egoscope.sources.row_format import RowFormat
+    from egoscope.sources.row_format import RowFormat, Table
     from egoscope.sources.row_pages import Layout, RawRow, Snapshot
     from egoscope.sources.row_table import Running
 
@@ -139,6 +139,12 @@ class FollowedDatabase:
             self._version += 1
             self._signature = signature
 
+    def holds(self, table: Table, rowid: int, digest: bytes) -> bool:
+        """Whether this very row stands here, too. Raises UnreadableDatabaseError."""
+        with self.file.snapshot() as snapshot:
+            layout = snapshot.layout(table)
+            return layout is not None and not layout.missing and snapshot.digest_at(layout, rowid) == digest
+
     def read(self, limit_bytes: int) -> RowPage | None:
         """Return what happened next, or None; what is wrong is kept as `problem`. Never waits for a lock."""
         give_up = time.monotonic() + _SEARCH_S
@@ -246,21 +252,32 @@ class FollowedDatabase:
         moment_ns = min((one for one in reaches if one is not None), default=None)
         timed = [page.until(moment_ns) for page in timed]
         again = {row.digest for page in timed for row in page.page.rows}
-        due = [(table, one) for table, one in running if one.digest not in again and self._is_due(one, moment_ns)]
-        due.sort(key=lambda one: one[1].end_ns or 1 << 63)
-        looks = self._look_at(snapshot, layouts, due, limit_bytes)
-        unknown = {name: layout.unknown for name, layout in layouts.items() if layout.unknown}
-        if len(looks) < len(due):  # first those; time does not go on before
-            return _Plan((), moment_ns, looks, unread=self._unread, unknown=unknown)
+        running = [(table, one) for table, one in running if one.digest not in again]
+        asked = [(table, one) for table, one in running if self._may_have_ended(one, moment_ns)]
+        looks = self._look_at(snapshot, layouts, asked, limit_bytes)
+        if len(looks) < len(asked):
+            return _Plan(moment_ns=0, looks=looks)
+        ends = sorted(
+            ((one.end_ns, table, one) for table, one in running if one.end_ns is not None), key=lambda one: one[0]
+        )
+        due = [(table, one) for end_ns, table, one in ends if moment_ns is None or end_ns <= moment_ns]
+        ended = self._look_at(snapshot, layouts, due, limit_bytes)
+        looks += ended
         more = any(page.page.more for page in timed)
+        if len(ended) < len(due):  # time goes on no further than to the last of them
+            moment_ns, more = ended[-1][1].end_ns, True
+            timed = [page.until(moment_ns) for page in timed]
+        elif moment_ns is None:
+            missing = [(table, one) for table, one in running if one.missing and one.version == self._version]
+            looks += self._look_at(snapshot, layouts, missing, limit_bytes)
+            more = len(looks) < len(asked) + len(due) + len(missing)
+        unknown = {name: layout.unknown for name, layout in layouts.items() if layout.unknown}
         return _Plan(timed, moment_ns, looks, more, self._share(snapshot, layouts, timed) if more else 0.0, unknown)
 
-    def _is_due(self, running: Running, moment_ns: int | None) -> bool:
-        """Whether a running row is to be looked at before time comes to this moment: it ends by then, or may."""
-        if running.end_ns is not None:
-            return moment_ns is None or running.end_ns <= moment_ns
-        changed = running.version != self._version
-        return changed or running.missing if moment_ns is None else changed and running.looked_ns < moment_ns
+    def _may_have_ended(self, running: Running, moment_ns: int | None) -> bool:
+        """Whether a running row is to be looked at before time comes to this moment, for it may end by then."""
+        changed = running.end_ns is None and running.version != self._version
+        return changed and (moment_ns is None or running.looked_ns < moment_ns)
 
     def _timed_page(
         self, snapshot: Snapshot, layouts: Mapping[str, Layout], table: FollowedTable, limit_bytes: int, now_ns: int

@@ -56,10 +56,11 @@ class Snapshot:
         self._db, self._digests, self._max_row_bytes = db, digests, max_row_bytes
 
     def layout(self, table: Table) -> Layout | None:
-        """Return how the table is to be selected; None if it is not there."""
-        found = self._db.execute("SELECT name FROM pragma_table_xinfo(?)", (table.name,)).fetchall()
-        if not found:
+        """Return how the table is to be selected; None if it is not there, or no table but a view."""
+        stored = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND rootpage > 0 AND name = ? COLLATE NOCASE"
+        if self._db.execute(stored, (table.name,)).fetchone() is None:
             return None
+        found = self._db.execute("SELECT name FROM pragma_table_xinfo(?)", (table.name,)).fetchall()
         there = {str(name).lower() for (name,) in found}
         known = {name.lower() for name in (table.key, *table.columns)}
         return Layout(

@@ -20,8 +20,8 @@ NOT_LOOKED_AT: Final = -1
 class Running:
     """A row that was told as running, and what it said when it was last looked at.
 
-    `end_ns`: when it ends, if that is known. `version`: that of the database then. `looked_ns`: when that was. `missing`:
-    it was not in its place; it may have another rowid, among those not read yet.
+    `end_ns`: when it ends, if that is known. `version`: that of the database then. `looked_ns`: when that was.
+    `missing`: it was not in its place; it may have another rowid, among those not read yet.
     """
 
     __slots__ = ("digest", "end_ns", "looked_ns", "missing", "rowid", "start_ns", "version")
