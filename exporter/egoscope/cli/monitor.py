@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from egoscope.cli.monitor_keys import Keys
+
 WINDOWS: Final = (
     ("1 h", 60 * MINUTE_NS),
     ("24 h", 1440 * MINUTE_NS),
@@ -80,7 +82,7 @@ def can_be_live(console: Console) -> bool:
 class Watched(Protocol):
     """What can be shown live."""
 
-    def run(self, keyboard: Keyboard, live: Live) -> str | None:
+    def run(self, keyboard: Keys, live: Live) -> str | None:
         """Show it until it is left; return the name of what to show instead, None to end."""
         ...
 
@@ -132,7 +134,7 @@ class Life:
         view = View(picture=picture, wall_ns=time.time_ns(), window_name="1 h")
         self._console.print(_picture_or_hint(view, self._log_places))
 
-    def run(self, keyboard: Keyboard, live: Live) -> str | None:
+    def run(self, keyboard: Keys, live: Live) -> str | None:
         """Refresh until q is typed, or the agents are asked for."""
         key = ""
         self._drawn_for = None

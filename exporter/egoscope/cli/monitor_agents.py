@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.live import Live
 
-    from egoscope.cli.monitor_keys import Keyboard
+    from egoscope.cli.monitor_keys import Keys
     from egoscope.query import Query
 
 # An answer that took long is not asked for again at once: at most a tenth of the time passes in asking.
@@ -72,6 +72,11 @@ class Browser:
         """The screen that is shown."""
         return self._screens[-1]
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether an answer is waited for, or a question is to be asked."""
+        return self._again or (self._asker is not None and self._asker.is_busy)
+
     def print_once(self) -> None:
         """Ask, and print one picture."""
         now = self._clock()
@@ -79,7 +84,7 @@ class Browser:
         self.screen.asked = now
         self._console.print(Picture(self.screen, now=now, query=self._query, hint=self._hint), end="")
 
-    def run(self, keyboard: Keyboard, live: Live) -> str | None:
+    def run(self, keyboard: Keys, live: Live) -> str | None:
         """Show screens until one is left for ego-mcp's life ("life"), or for good (None)."""
         self._asker = self._asker or Asker(self._query)
         self._drawn = None

@@ -82,6 +82,8 @@ def run_monitor_command(
     Collector. `first`: what is shown first, whatever there is by now. Raises `ConfigError`, `StateError`, `QueryError`.
     """
     wish.check(settings)
+    if stack and store is not None:
+        raise ConfigError("--stack and --store: one of them at a time; a store is not the stack")
     console = console or Console()
     path = store or settings.store_path
     if stack is None:

@@ -10,7 +10,7 @@ import termios
 import time
 import tty
 from collections import deque
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -60,6 +60,14 @@ def keys_typed(text: str) -> list[str]:
                 keys.append(_CHARACTERS.get(character, character))
             place += 1
     return keys
+
+
+class Keys(Protocol):
+    """Where keys come from."""
+
+    def wait(self, timeout_s: float) -> str:
+        """Return the next key, or an empty string after `timeout_s` seconds without one."""
+        ...
 
 
 class Keyboard:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from egoscope.cli import palette
-from egoscope.cli.monitor_text import cost, count
+from egoscope.cli.monitor_text import cost, count, plain
 from egoscope.cli.screens.frame import GOOD
 from egoscope.query.cost import usd
 
@@ -63,5 +63,5 @@ def outcome_text(outcome: Outcome, error_type: str | None = None) -> Text:
     """Write how it ended; the error's type where it is known."""
     word = "" if outcome == "ok" else outcome
     if outcome == "error" and error_type:
-        word = error_type
+        word = plain(error_type)
     return Text(word or "ok", "dim" if outcome == "ok" else OUTCOME_STYLES[outcome])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.text import Text
 
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from egoscope.cli.screens.looking import Window
     from egoscope.query import Activity, AgentOverview, FlowUse, Query, Running
 
-ACTIVITY_LINES = 100
-ACTIVITY_LINES_ONCE = 12
-LEAST_ACTIVITY_ROWS = 6
+# ego-mcp says much: among so many lines there are some of others.
+ACTIVITY_LINES: Final = 400
+ACTIVITY_LINES_ONCE: Final = 12
+LEAST_ACTIVITY_ROWS: Final = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +64,13 @@ def ask_overview(query: Query, looking: Looking, now: dt.datetime) -> Overview:
         running=tuple(query.running()),
         avg_s=query.get_metrics(None, "duration", "avg", after),
         p95_s=query.get_metrics(None, "duration", "p95", after),
-        activity=tuple(query.recent_activity(ACTIVITY_LINES)),
+        activity=_of_agents(query.recent_activity(ACTIVITY_LINES)),
     )
+
+
+def _of_agents(lines: Sequence[Activity]) -> tuple[Activity, ...]:
+    """Leave out ego-mcp's lines, which have a screen of their own, unless there are no others."""
+    return tuple(line for line in lines if line.agent) or tuple(lines)
 
 
 def draw_overview(answers: Overview, looking: Looking, frame: Frame) -> RenderableType:
@@ -117,7 +123,7 @@ def _tiles(answers: Overview, frame: Frame) -> RenderableType:
     unfinished = sum(agent.unfinished for agent in agents) + sum(flow.unfinished for flow in flows)
     of_flows = sum(flow.runs for flow in flows)
     starts = [one.oldest_start for one in answers.running if one.oldest_start is not None]
-    oldest = f"oldest runs {since(min(starts), frame.now)}" if starts else ""
+    oldest = f"oldest: {since(min(starts), frame.now)}" if starts else ""
     second = oldest or (f"{count(of_flows)} of flows" if of_flows else "none running")
     calls = sum(agent.model_calls for agent in agents)
     tokens = sum(agent.input_tokens + agent.output_tokens for agent in agents)

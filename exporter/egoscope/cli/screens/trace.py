@@ -105,12 +105,12 @@ def _about(trace: Trace, frame: Frame) -> Text:
     words = [
         ", ".join(plain(service) for service in services),
         f"{count(len(trace.spans))} spans" if len(trace.spans) > 1 else "1 span",
-        f"began {when(first.start, frame.now)}",
     ]
     if called:
         tokens = sum((span.input_tokens or 0) + (span.output_tokens or 0) for span in called)
         words.append(f"{count(tokens)} tokens")
-        words.append(cost(usd, unknown) + (f" (? {count(unknown)} calls unknown)" if unknown else ""))
+        words.append(cost(usd, unknown) + (f" ({count(unknown)} call{'s' * (unknown > 1)} unknown)" if unknown else ""))
+    words.append(f"began {when(first.start, frame.now)}")
     for word in words:
         if word:
             text.append(f" {frame.glyphs.separator} {word}")

@@ -1,0 +1,189 @@
+"""`egoscope monitor`: what opens, what is printed where there is no terminal, and what is said of what is not there."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import socket
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from otlp_requests import span as mcp_span
+from otlp_requests import trace_request
+
+from egoscope.otlp.client import Signal
+from egoscope.query.embedded import EmbeddedQuery
+from egoscope.store.sqlite import EmbeddedStore
+from tests.query_scene import Scene
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOBODY: Final = "0" * 32
+
+
+def fill(path: Path) -> Path:
+    """Make a store of agents and flows, of the last days."""
+    with EmbeddedStore(path) as store:
+        for request in Scene(dt.datetime.now(dt.UTC).date()).requests():
+            store.send(request.signal, request.data)
+    return path
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of agents and flows."""
+    return fill(tmp_path_factory.mktemp("agents") / "store.db")
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store that has a call of ego-mcp, too."""
+    path = fill(tmp_path_factory.mktemp("both") / "store.db")
+    with EmbeddedStore(path) as store:
+        store.send(Signal.TRACES, trace_request([mcp_span(1, end=time.time_ns())]))
+    return path
+
+
+def monitor(*options: str, **environment: str) -> tuple[int, str, str]:
+    """Run the command without a terminal; return its status, what it printed, and what it complained about."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("EGOSCOPE_", "EGO_MCP_", "XDG_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", "from egoscope.cli import app; app()", "monitor", *options],
+        env=own | {"HOME": "/nonexistent", "COLUMNS": "80"} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def some_trace(store: Path, agent: str | None) -> str:
+    """Return a trace of an agent, or of a flow."""
+    with EmbeddedQuery(store) as query:
+        if agent is not None:
+            return query.get_executions(agent)[0].trace_id
+        (trace_id,) = {line.trace_id for line in query.recent_activity(100, "triage")[:1]}
+    assert trace_id is not None
+    return trace_id
+
+
+@pytest.mark.parametrize(
+    ("options", "figures"),
+    [
+        pytest.param([], ["agents and flows", "writer", "critic", "triage"], id="agents where there is nothing else"),
+        pytest.param(["--agents"], ["agents and flows", "? 1 unknown"], id="all agents and flows"),
+        pytest.param(["--agent", "writer"], ["writer", "claude-sonnet", "search", "slow requests"], id="one agent"),
+        pytest.param(["--agent", "triage"], ["triage  flow", "decide"], id="a flow by the same option"),
+        pytest.param(["--cost"], ["by day", "? 1"], id="costs"),
+        pytest.param(["--once", "--agents"], ["agents and flows"], id="once"),
+    ],
+)
+def test_prints_one_picture_where_there_is_no_terminal(store: Path, options: list[str], figures: list[str]) -> None:
+    status, text, said = monitor("--store", str(store), *options)
+    assert (status, said) == (0, "")
+    for figure in figures:
+        assert figure in text
+    assert "q quit" not in text
+    assert "\x1b" not in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("agent", ["writer", None], ids=["an execution", "a flow"])
+def test_a_trace_is_printed_whole(store: Path, agent: str | None) -> None:
+    trace_id = some_trace(store, agent)
+    status, text, _ = monitor("--store", str(store), "--trace", trace_id.upper())
+    assert status == 0
+    assert f"trace {trace_id}" in text
+    assert "by kind" in text
+
+
+def test_a_call_of_ego_mcp_has_a_trace_too(both: Path) -> None:
+    import sqlite3  # noqa: PLC0415 (here alone)
+
+    with sqlite3.connect(f"file:{both}?mode=ro", uri=True) as db:
+        ((trace_id,),) = db.execute("SELECT trace_id FROM spans WHERE tool IS NOT NULL").fetchall()
+    status, text, _ = monitor("--store", str(both), "--trace", trace_id)
+    assert status == 0
+    assert "tools/call" in text
+
+
+def test_ego_mcps_life_opens_where_there_is_one(both: Path) -> None:
+    """And the agents by their option."""
+    assert "calls/min" in monitor("--store", str(both))[1]
+    assert "agents and flows" in monitor("--store", str(both), "--agents")[1]
+
+
+def test_the_budget_is_drawn(store: Path) -> None:
+    status, text, _ = monitor("--store", str(store), "--budget", EGOSCOPE_BUDGET_USD="2")
+    assert status == 0
+    assert "$2.00 budget" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "said"),
+    [
+        pytest.param(
+            ["--agent", "nobody"],
+            1,
+            "--agent nobody: there is no such agent or flow; there are agents: critic, writer; flows: triage",
+            id="an agent that is not there, and which are",
+        ),
+        pytest.param(["--trace", NOBODY], 1, f"--trace {NOBODY}: there is no such trace", id="a trace that is not"),
+        pytest.param(["--trace", "4bf9"], 2, "32 hex digits", id="an id of another form"),
+        pytest.param(["--budget"], 2, "EGOSCOPE_BUDGET_USD", id="a budget that is not set"),
+        pytest.param(["--agents", "--cost"], 2, "--agents and --cost: one of them at a time", id="two at once"),
+        pytest.param(["--stack", "--store", "x"], 2, "--stack and --store", id="two back ends"),
+    ],
+)
+def test_says_what_is_not_there(store: Path, options: list[str], status: int, said: str) -> None:
+    given = options if "--stack" in options else ["--store", str(store), *options]
+    done, printed, complaint = monitor(*given)
+    assert done == status
+    assert said in complaint
+    assert printed == ""
+    assert "Traceback" not in complaint
+
+
+def test_a_trace_that_is_not_there_names_the_newest(store: Path) -> None:
+    with EmbeddedQuery(store) as query:
+        newest = query.get_executions(limit=1)[0].trace_id
+    assert newest in monitor("--store", str(store), "--trace", NOBODY)[2]
+
+
+def test_an_empty_store_says_where_agents_would_come_from(tmp_path: Path) -> None:
+    EmbeddedStore(tmp_path / "store.db").close()
+    status, text, _ = monitor("--store", str(tmp_path / "store.db"), "--agents", EGOSCOPE_KAGURA_PATH="/x/telemetry.db")
+    assert status == 0
+    assert "No executions and no flows yet." in text
+    assert "Kagura at /x/telemetry.db" in text
+
+
+def test_without_a_store_the_sentence_says_how_to_have_one(tmp_path: Path) -> None:
+    status, _, said = monitor(EGOSCOPE_STATE_DIR=str(tmp_path))
+    assert status == 2
+    assert "egoscope start" in said
+
+
+def test_a_stack_that_does_not_answer_is_named() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+        status, _, said = monitor(
+            "--stack",
+            EGOSCOPE_PROMETHEUS_URL=address,
+            EGOSCOPE_LOKI_URL=address,
+            EGOSCOPE_TEMPO_URL=address,
+        )
+    assert status == 2
+    assert "Prometheus" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("variable", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_nothing_is_coloured_where_colour_is_not_wanted(store: Path, variable: dict[str, str]) -> None:
+    assert "\x1b" not in monitor("--store", str(store), **variable)[1]
