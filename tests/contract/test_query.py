@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from egoscope.cli.export import pages
 from egoscope.convert.catalogue import EXECUTION_DURATION, MODEL_DURATION, TOKENS, TOOL_DURATION
 from egoscope.errors import ConfigError
 from egoscope.query.base import AGGREGATIONS
 from egoscope.query.embedded import EmbeddedQuery
 from egoscope.query.stack import StackQuery
+from egoscope.query.times import EPOCH
 from egoscope.store.kinds import NANO
 from egoscope.store.queries import percentile
 from egoscope.store.sqlite import EmbeddedStore
@@ -249,6 +251,11 @@ class TestExecutions:
         for since, until in ((one.at - MINUTE, one.at), (one.at - 1000, one.at)):
             assert ends(query.get_executions(since=scene.time(since), until=scene.time(until)), scene) == [one.at]
         assert query.get_executions(since=scene.time(one.at), until=scene.time(one.at + MINUTE)) == []
+
+    @pytest.mark.parametrize("page", [2, 100])
+    def test_all_can_be_exported_page_by_page(self, query: Query, scene: Scene, page: int) -> None:
+        told = [one for some in pages(query, None, EPOCH, scene.now, page) for one in some]
+        assert ends(told, scene) == [ran.at for ran in EXECUTIONS]
 
     @pytest.mark.parametrize(
         ("arguments", "said"),
