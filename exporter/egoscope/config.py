@@ -91,9 +91,15 @@ class Settings(BaseSettings):
         default="INFO", description="Level of the sidecar's own log on standard error"
     )
 
-    prometheus_url: str = Field(default="http://127.0.0.1:9090", description="For `egoscope doctor`")
-    loki_url: str = Field(default="http://127.0.0.1:3100", description="For `egoscope doctor`")
-    tempo_url: str = Field(default="http://127.0.0.1:3200", description="For `egoscope doctor`")
+    prometheus_url: str = Field(
+        default="http://127.0.0.1:9090", description="Where `doctor`, `monitor --stack` and `export --stack` ask it"
+    )
+    loki_url: str = Field(
+        default="http://127.0.0.1:3100", description="Where `doctor`, `monitor --stack` and `export --stack` ask it"
+    )
+    tempo_url: str = Field(
+        default="http://127.0.0.1:3200", description="Where `doctor`, `monitor --stack` and `export --stack` ask it"
+    )
     collector_health_url: str = Field(default="http://127.0.0.1:13133", description="For `egoscope doctor`")
 
     @field_validator("log_path", "kagura_path", "illumo_path", mode="before")
