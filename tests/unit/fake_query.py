@@ -347,7 +347,7 @@ class FakeQuery:
 
     def recent_activity(self, limit: int = 20, agent_name: str | None = None) -> list[Activity]:
         self._ask("recent_activity")
-        return self.lines[:limit]
+        return [one for one in self.lines if agent_name in (None, one.agent)][:limit]
 
     def close(self) -> None:
         self.closed = True

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from rich.text import Text
 
 from egoscope.cli import palette
-from egoscope.cli.monitor_text import count, percent, plain, took
+from egoscope.cli.monitor_text import bar, count, percent, plain, took
 from egoscope.cli.screens.activity import activity_keys, activity_panel, trace_of, wanted_activity
 from egoscope.cli.screens.columns import Column, table
 from egoscope.cli.screens.figures import cost_text, failed_text, outcome_line, running_text, total_usd
@@ -29,10 +29,13 @@ if TYPE_CHECKING:
     from egoscope.cli.screens.looking import Window
     from egoscope.query import Activity, AgentOverview, FlowUse, Query, Running
 
-# ego-mcp says much: among so many lines there are some of others.
-ACTIVITY_LINES: Final = 400
+ACTIVITY_LINES: Final = 100
+# A busy ego-mcp leaves no line to others: then the agents' own are asked for, of so many of them.
+ASKED_BY_NAME: Final = 20
+LINES_BY_NAME: Final = 15
 ACTIVITY_LINES_ONCE: Final = 12
 LEAST_ACTIVITY_ROWS: Final = 6
+BARS_FROM: Final = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,13 +67,18 @@ def ask_overview(query: Query, looking: Looking, now: dt.datetime) -> Overview:
         running=tuple(query.running()),
         avg_s=query.get_metrics(None, "duration", "avg", after),
         p95_s=query.get_metrics(None, "duration", "p95", after),
-        activity=_of_agents(query.recent_activity(ACTIVITY_LINES)),
+        activity=_activity(query, [*(agent.agent for agent in agents), *(flow.flow for flow in flows)]),
     )
 
 
-def _of_agents(lines: Sequence[Activity]) -> tuple[Activity, ...]:
-    """Leave out ego-mcp's lines, which have a screen of their own, unless there are no others."""
-    return tuple(line for line in lines if line.agent) or tuple(lines)
+def _activity(query: Query, names: Sequence[str]) -> tuple[Activity, ...]:
+    """Return the newest lines, of ego-mcp only where there are no others: its lines have a screen of their own."""
+    lines = query.recent_activity(ACTIVITY_LINES)
+    own = [line for line in lines if line.agent]
+    if len(own) < LINES_BY_NAME and len(lines) == ACTIVITY_LINES:
+        own = [line for name in names[:ASKED_BY_NAME] for line in query.recent_activity(LINES_BY_NAME, name)]
+        own.sort(key=lambda line: line.time, reverse=True)
+    return tuple(own or lines)
 
 
 def draw_overview(answers: Overview, looking: Looking, frame: Frame) -> RenderableType:
@@ -158,9 +166,12 @@ def _tiles(answers: Overview, frame: Frame) -> RenderableType:
 
 
 def _table(rows: Sequence[Row], looking: Looking, frame: Frame, at: int | None, height: int | None) -> Panel:
+    bars = max(0, min(60, frame.width - BARS_FROM))
+    most = max((row.runs for row in rows), default=0) or 1
     specification = (
         Column("agent or flow", left=True),
         Column("", 5, 4, left=True),
+        Column("", bars, 9, left=True),
         Column("now", 3),
         Column("runs", 5),
         Column("fail", 4),
@@ -176,6 +187,7 @@ def _table(rows: Sequence[Row], looking: Looking, frame: Frame, at: int | None, 
         (
             Text(plain(row.name), "bold" if row.running else ""),
             Text(row.kind, "dim"),
+            Text(bar(row.runs / most, bars, frame.glyphs) if bars else "", palette.ACCENT),
             Text(count(row.running), f"bold {palette.ACCENT}") if row.running else Text("-", "dim"),
             count(row.runs),
             failed_text(row.errors, row.unfinished),
