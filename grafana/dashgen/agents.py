@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 from dashgen import frame, grids, runs
 from dashgen.colours import ERROR, GOOD, WARNING, steps
 from dashgen.grids import USD, grid
+from dashgen.kinds import EXECUTIONS
 from dashgen.panels import at, bars, heading, legend, link, set_by, words
 from dashgen.queries import CHOSEN_AGENT, DATABASE, FAILED, counted, label, metric, of, quantile_of, relabelled
-from dashgen.runs import Kind
 from egoscope.convert import catalogue as c
 from egoscope.convert import semconv as s
 
@@ -25,26 +25,9 @@ TOOL_OF: Final = label(s.GEN_AI_TOOL_NAME)
 TYPE_OF: Final = label(s.GEN_AI_TOKEN_TYPE)
 BY_AGENT: Final = f'{AGENT_OF}=~"$agent"'
 
-EXECUTIONS: Final = Kind(
-    service="kagura",
-    name=s.AGENT,
-    attribute=s.GEN_AI_AGENT_NAME,
-    root=f'span.{s.GEN_AI_OPERATION_NAME} = "{s.OPERATION_INVOKE_AGENT}"',
-    noun="execution",
-    setting="EGOSCOPE_KAGURA_PATH",
-    ended=c.EXECUTIONS,
-    duration=c.EXECUTION_DURATION,
-    running=c.RUNNING,
-    oldest=c.RUNNING_OLDEST,
-    title=f"^.*{s.OPERATION_INVOKE_AGENT} (.*)$",
-)
 COST: Final = of(c.COST, DATABASE, CHOSEN_AGENT)
 MODEL_CALLS: Final = of(f"{c.MODEL_DURATION.prometheus}_count", DATABASE, BY_AGENT)
 TOOL_CALLS: Final = of(f"{c.TOOL_DURATION.prometheus}_count", DATABASE, BY_AGENT)
-EMPTY: Final = (
-    "nothing in this time: choose a longer one; where nothing was ever read, set EGOSCOPE_KAGURA_PATH and ask "
-    "`egoscope doctor`"
-)
 WHAT_TO_DO: Final = """
 **Nothing above?** This page shows Kagura's executions. Set `EGOSCOPE_KAGURA_PATH` to its `telemetry.db`, and
 `egoscope doctor` tells whether it can be read. What agents cost stands on **Cost**, flows of illumo on **Flows**.
@@ -72,13 +55,13 @@ def in_numbers() -> list[Builder[Panel]]:
         .data_links([link("What costs how much", frame.COST, keep=("database", "agent"))])
     )
     return [
-        at(0, 0, 5, 4, runs.verdict(kind, "Are they well?")),
-        at(5, 0, 5, 4, runs.running(kind)),
-        at(10, 0, 3, 4, runs.number("Executions", "Executions that ended, exactly", counted(kind.ends()))),
-        at(13, 0, 2, 4, errors),
-        at(15, 0, 3, 4, runs.success(kind)),
-        at(18, 0, 4, 2, runs.latency(kind)),
-        at(18, 2, 4, 2, runs.last_event(kind)),
+        at(0, 0, 4, 4, runs.verdict(kind, "Are they well?")),
+        at(4, 0, 4, 4, runs.running(kind)),
+        at(8, 0, 3, 4, runs.number("Executions", "Executions that ended, exactly", counted(kind.ends()))),
+        at(11, 0, 2, 4, errors),
+        at(13, 0, 3, 4, runs.success(kind)),
+        at(16, 0, 3, 4, runs.latency(kind)),
+        at(19, 0, 3, 4, runs.last_event(kind)),
         at(22, 0, 2, 4, spent),
     ]
 
@@ -100,19 +83,20 @@ def each_agent() -> table.Panel:
     every = f"{counted(kind.ends(), by=s.AGENT)} > 0"
     good = kind.ends(f'{s.LABEL_OUTCOME}="ok"')
     named = {s.AGENT: AGENT_OF}
+    unpriced = counted(of(c.COST_UNKNOWN, DATABASE, CHOSEN_AGENT), by=s.AGENT)
     questions = {
         "Executions": every,
-        "Failed": f"{counted(kind.ends(runs.ERRED), by=s.AGENT)} or 0 * ({every})",
-        "Given up": f"{counted(kind.ends(runs.LOST), by=s.AGENT)} or 0 * ({every})",
+        "Failed": f"{counted(kind.ends(FAILED), by=s.AGENT)} or 0 * ({every})",
         "Success": f"({counted(good, by=s.AGENT)} or 0 * ({every})) / ({every})",
         "p50": kind.quantile(0.5, by=s.AGENT),
         "p95": kind.quantile(0.95, by=s.AGENT),
-        "Running": f"sum by ({s.AGENT}) ({kind.of(kind.running)})",
+        "Running": f"sum by ({s.AGENT}) ({kind.of(kind.running)}) or 0 * ({every})",
         "Model calls": relabelled(counted(MODEL_CALLS, by=AGENT_OF), **named),
         "Tool calls": relabelled(counted(TOOL_CALLS, by=AGENT_OF), **named),
         "Tokens in": relabelled(tokens(s.INPUT, by=AGENT_OF), **named),
         "Tokens out": relabelled(tokens(s.OUTPUT, by=AGENT_OF), **named),
-        "Cost": counted(COST, by=s.AGENT),
+        # Where a price is unknown and nothing else was spent there is no cost, else it is what it is or nothing.
+        "Cost": f"{counted(COST, by=s.AGENT)} > 0 or 0 * (({every}) unless {unpriced} > 0)",
     }
     only_it = link("This agent alone", frame.AGENTS, variables="var-agent=${__value.text}", keep=("database",))
     its_cost = link("What this agent costs", frame.COST, variables="var-agent=${__value.text}", keep=("database",))
@@ -123,15 +107,16 @@ def each_agent() -> table.Panel:
         {s.AGENT: "Agent"},
         questions,
         [
-            set_by("byName", "Agent", links=[only_it.build(), its_cost.build()], custom__minWidth=150),
+            set_by("byName", "Agent", links=[only_it.build(), its_cost.build()], custom__minWidth=165),
             set_by(
                 "byName", "Success", unit="percentunit", decimals=1, thresholds=well, custom__displayMode="color-text"
             ),
             set_by("byRegexp", "/^p[0-9]+$/", **grids.seconds(60)),
-            set_by("byRegexp", "/^(Model calls|Tool calls|Tokens in|Tokens out)$/", unit="locale"),
-            set_by("byName", "Cost", **USD),
+            set_by("byRegexp", "/^(Model calls|Tool calls|Tokens in|Tokens out)$/", unit="locale", custom__minWidth=95),
+            set_by("byName", "Executions", custom__minWidth=110),
+            set_by("byName", "Cost", noValue="price unknown", custom__minWidth=125, **USD),
         ],
-        empty=EMPTY,
+        empty=EXECUTIONS.empty,
     )
 
 
@@ -142,24 +127,24 @@ def models() -> table.Panel:
     dear = relabelled(counted(COST, by=s.MODEL), **{MODEL_OF: s.MODEL})
     return grid(
         "Models",
-        "Which models were called, how often, how long a call took, and its tokens on average",
+        "Which models were called, how often, how long a slow call took, and how many tokens go in and out a call",
         {MODEL_OF: "Model"},
         {
             "Calls": calls,
             "Share": f"({calls}) / scalar({counted(MODEL_CALLS)})",
-            "p50": quantile_of(0.5, buckets, by=MODEL_OF),
             "p95": quantile_of(0.95, buckets, by=MODEL_OF),
-            "In a call": f"{tokens(s.INPUT, by=MODEL_OF)} / ({calls})",
-            "Out a call": f"{tokens(s.OUTPUT, by=MODEL_OF)} / ({calls})",
+            "In": f"{tokens(s.INPUT, by=MODEL_OF)} / ({calls})",
+            "Out": f"{tokens(s.OUTPUT, by=MODEL_OF)} / ({calls})",
             "Cost": f"{dear} > 0",
         },
         [
-            set_by("byName", "Model", custom__minWidth=190),
+            set_by("byName", "Model", custom__minWidth=225),
             set_by("byName", "Share", **grids.SHARE),
-            set_by("byRegexp", "/^p[0-9]+$/", **grids.seconds(20)),
-            set_by("byName", "Cost", noValue="price unknown", **USD),
+            set_by("byRegexp", "/^p[0-9]+$/", **grids.seconds(60)),
+            set_by("byRegexp", "/^(In|Out)$/", unit="locale"),
+            set_by("byName", "Cost", noValue="price unknown", custom__minWidth=125, **USD),
         ],
-        empty=EMPTY,
+        empty=EXECUTIONS.empty,
     )
 
 
@@ -175,17 +160,16 @@ def tools() -> table.Panel:
         {
             "Calls": calls,
             "Share": f"({calls}) / scalar({counted(TOOL_CALLS)})",
-            "p50": quantile_of(0.5, buckets, by=TOOL_OF),
             "p95": quantile_of(0.95, buckets, by=TOOL_OF),
             "In all": took,
         },
         [
-            set_by("byName", "Tool", custom__minWidth=150),
+            set_by("byName", "Tool", custom__minWidth=125),
             set_by("byName", "Share", **grids.SHARE),
             set_by("byRegexp", "/^p[0-9]+$/", **grids.seconds(20)),
             set_by("byName", "In all", unit="s", decimals=1),
         ],
-        empty=EMPTY,
+        empty=EXECUTIONS.empty,
     )
 
 
@@ -200,7 +184,7 @@ def memory() -> timeseries.Panel:
             points=60,
         )
         .legend(legend())
-        .no_value("none")
+        .no_value("none in this time")
     )
 
 
@@ -211,8 +195,8 @@ def dashboard() -> Dashboard:
         *when(),
         heading(21, "Who, and with what"),
         at(0, 22, 24, 7, each_agent()),
-        at(0, 29, 14, 7, models()),
-        at(14, 29, 10, 7, tools()),
+        at(0, 29, 15, 7, models()),
+        at(15, 29, 9, 7, tools()),
         heading(36, "Last activity"),
         at(0, 37, 16, 9, runs.activity(EXECUTIONS, "What was said")),
         at(16, 37, 8, 9, memory()),

@@ -8,9 +8,10 @@ from grafana_foundation_sdk.builders import common as common_builders
 from grafana_foundation_sdk.models import common
 
 from dashgen import frame, grids, runs
-from dashgen.agents import AGENT_OF, EXECUTIONS, MODEL_OF, TYPE_OF
+from dashgen.agents import AGENT_OF, MODEL_OF, TYPE_OF
 from dashgen.colours import CALM, CRITICAL, ERROR, GOOD, SERIES, WARNING, fixed, steps
 from dashgen.grids import USD, grid
+from dashgen.kinds import EXECUTIONS
 from dashgen.panels import at, bars, legend, lines, link, meters, overriding, set_by, tile, words
 from dashgen.queries import CHOSEN_AGENT, CHOSEN_MODEL, DATABASE, counted, metric, of, relabelled
 from egoscope.convert import catalogue as c
@@ -29,7 +30,8 @@ MODEL_CALLS: Final = of(
 )
 BUDGET: Final = f"max({c.BUDGET.prometheus})"
 TITLES: Final = common_builders.VizTextDisplayOptions().title_size(13).value_size(22)
-BUDGET_THEN: Final = f"max(last_over_time({c.BUDGET.prometheus}[1d]))"
+# Today's for all of the month: it may have been set just now. A range ends at a whole step, hours before that.
+BUDGET_THEN: Final = f"max(last_over_time({c.BUDGET.prometheus}[2d] @ end() offset -1d))"
 
 # The month as agents' cost counts it, in UTC.
 DAY_S: Final = 86_400
@@ -83,12 +85,10 @@ def in_numbers() -> list[Builder[Panel]]:
         tile(
             "At the month's end",
             "What the month will have cost. As so far: what was spent, divided by the share of the month that is over. "
-            "As the last 7 days: what was spent, and for each day that is left the mean of the last seven. Both are "
+            "As lately: what was spent, and for each day that is left the mean of the last seven. Both are "
             "guesses, and wild ones in a month's first days",
             metric(f"sum({even})", legend="as so far", instant=True),
-            metric(
-                f"sum({spent()}) + sum({lately} * on () {rest})", legend="as the last 7 days", instant=True, ref="B"
-            ),
+            metric(f"sum({spent()}) + sum({lately} * on () {rest})", legend="as lately", instant=True, ref="B"),
         )
         .unit("currencyUSD")
         .decimals(2)
@@ -215,9 +215,9 @@ def who_and_with_what() -> table.Panel:
             "Price unknown": f"{counted(UNKNOWN, by=f'{s.AGENT}, {s.MODEL}')} > 0",
         },
         [
-            set_by("byName", "Agent", links=[only.build(), does.build()], custom__minWidth=140),
-            set_by("byName", "Model", custom__minWidth=190),
-            set_by("byName", "Cost", noValue="price unknown", **USD),
+            set_by("byName", "Agent", links=[only.build(), does.build()], custom__minWidth=165),
+            set_by("byName", "Model", custom__minWidth=235),
+            set_by("byName", "Cost", noValue="price unknown", custom__minWidth=125, **USD),
             set_by("byName", "Share", **grids.SHARE),
             set_by("byRegexp", "/^(Calls|Tokens in|Tokens out)$/", unit="locale"),
             set_by("byName", "Cost a call", unit="currencyUSD", decimals=5),
@@ -226,7 +226,7 @@ def who_and_with_what() -> table.Panel:
                 "Price unknown",
                 unit="suffix: calls",
                 custom__displayMode="color-text",
-                custom__minWidth=105,
+                custom__minWidth=125,
                 thresholds=steps((None, "text"), (1, WARNING)).build(),
             ),
         ],
@@ -283,11 +283,11 @@ def dashboard() -> Dashboard:
             *in_numbers(),
             at(0, 4, 12, 8, this_month()),
             at(12, 4, 12, 8, dear.unit("currencyUSD").decimals(2)),
-            at(0, 12, 24, 8, who_and_with_what()),
-            at(0, 20, 9, 8, whose.unit("currencyUSD").decimals(2)),
-            at(9, 20, 9, 8, used.no_value("no tokens in this time")),
-            at(18, 20, 6, 8, an_execution()),
-            at(0, 28, 24, 2, words("", WHAT_TO_DO)),
+            at(0, 12, 24, 9, who_and_with_what()),
+            at(0, 21, 9, 8, whose.unit("currencyUSD").decimals(2)),
+            at(9, 21, 9, 8, used.no_value("no tokens in this time")),
+            at(18, 21, 6, 8, an_execution()),
+            at(0, 29, 24, 2, words("", WHAT_TO_DO)),
         ],
         variables=variables(),
         since="now-7d",

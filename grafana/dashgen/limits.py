@@ -25,6 +25,8 @@ FREE: Final = c.DISK_FREE.prometheus
 FILLING: Final = f"(-deriv({FREE}[6h]) > 0)"
 # Half an hour of points, one every 15 s: from less nothing is foretold.
 LONG_ENOUGH: Final = f"count_over_time({FREE}[6h]) > 120"
+# A database that is not there yet is none, and a copy of another is left out on purpose.
+AMISS: Final = f'{s.REASON}!~"no_file|copy"'
 NEVER: Final = 1e10
 """Stands for a disk that is not filling."""
 
@@ -94,12 +96,18 @@ def what_was_lost() -> list[Builder[Panel]]:
             8,
             7,
             bars(
-                "Unreadable lines",
-                "Lines that are no record, by reason; each stands in the log as REDACTED",
+                "Unreadable lines and databases",
+                "Lines and rows that are no record, by reason; each stands in the log as REDACTED. And looks at a "
+                "database that failed: one that is locked for a moment is read at the next look",
                 metric(f"{counted(of(c.UNPARSABLE), '$__interval', by=s.REASON)} > 0", legend=f"{{{{{s.REASON}}}}}"),
+                metric(
+                    f"{counted(of(c.SOURCE_PROBLEMS, AMISS), '$__interval', by=f'{s.LABEL_SOURCE}, {s.REASON}')} > 0",
+                    legend=f"{{{{{s.LABEL_SOURCE}}}}}: {{{{{s.REASON}}}}}",
+                    ref="B",
+                ),
                 points=60,
             )
-            .no_value("every line could be read")
+            .no_value("everything could be read")
             .data_links([link("What else was unexpected", frame.PRIVACY)]),
         ),
     ]

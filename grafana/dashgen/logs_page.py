@@ -77,7 +77,8 @@ def how_much() -> list[Builder[Panel]]:
             3,
             tile(
                 "Lines",
-                "Lines of the chosen log files, levels and loggers in the chosen time, exactly",
+                "Lines of the chosen log files, levels and loggers in the chosen time, exactly; rows of databases, "
+                "which stand among the lines below too, are counted on Agents and Flows",
                 metric(f"{counted(LINES)} or vector(0)", instant=True),
             )
             .unit("locale")

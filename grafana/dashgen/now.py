@@ -12,7 +12,7 @@ from dashgen import frame
 from dashgen.colours import CALM, CRITICAL, ERROR, GOOD, PHASES, QUIET, SERIES, TOOLS, WARNING, by_name, steps
 from dashgen.panels import at, bars, emotional, lanes, legend, link, log_lines, meters, overriding, tile
 from dashgen.plane import Plane
-from dashgen.queries import AGENTS_LINES, CHOSEN, FAILED, counted, logs, metric, of, quantile, share
+from dashgen.queries import CHOSEN, FAILED, LOG_FILES_LINES, counted, logs, metric, of, quantile, share
 from dashgen.states import felt, newest, state
 from egoscope.convert import catalogue as c
 from egoscope.convert import semconv as s
@@ -272,7 +272,7 @@ def what_happened() -> list[Builder[Panel]]:
     said = log_lines(
         "Log",
         "Every line as it comes, without private words; open one to go to its trace",
-        logs(AGENTS_LINES, limit=100),
+        logs(LOG_FILES_LINES, limit=100),
     )
     used = bars(
         "Calls by tool",

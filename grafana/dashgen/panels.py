@@ -32,12 +32,16 @@ from grafana_foundation_sdk.builders import (
 from grafana_foundation_sdk.builders.dashboard import DashboardLink, FieldColor, Row
 from grafana_foundation_sdk.models import common
 from grafana_foundation_sdk.models.dashboard import (
+    DashboardSpecialValueMapOptions,
     DataTransformerConfig,
     DynamicConfigValue,
     FieldColorModeId,
     GridPos,
     MatcherConfig,
+    SpecialValueMap,
+    SpecialValueMatch,
     ValueMapping,
+    ValueMappingResult,
 )
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.piechart import PieChartType
@@ -54,6 +58,12 @@ if TYPE_CHECKING:
 
 EVERY: Final = "15s"
 """No bar is narrower: the sidecar keeps a living series alive with a point every 15 s."""
+
+
+# Between whole numbers Grafana marks nothing on an axis, and would write there what stands for no value.
+_NO_MARK: Final = SpecialValueMap(
+    options=DashboardSpecialValueMapOptions(match=SpecialValueMatch.NULL, result=ValueMappingResult(text="", index=0))
+)
 
 
 class _Placeable(Protocol):
@@ -119,9 +129,14 @@ def lines(title: str, text: str, *queries: Builder[Dataquery]) -> timeseries.Pan
     )
 
 
-def bars(title: str, text: str, *queries: Builder[Dataquery], points: int = 80) -> timeseries.Panel:
-    """Return counts over time as stacked bars, at most `points` of them; the legend tells the sum."""
-    return (
+def bars(
+    title: str, text: str, *queries: Builder[Dataquery], points: int = 80, downwards: bool = False
+) -> timeseries.Panel:
+    """Return counts over time as stacked bars, at most `points` of them; the legend tells the sum.
+
+    `downwards`: some of them are drawn below zero, as an override says.
+    """
+    stacked = (
         _graph(title, text, queries)
         .max_data_points(points)
         .draw_style(common.GraphDrawStyle.BARS)
@@ -130,9 +145,10 @@ def bars(title: str, text: str, *queries: Builder[Dataquery], points: int = 80) 
         .stacking(common_builders.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
         .unit("short")
         .decimals(0)
-        .min(0)
+        .mappings([_NO_MARK])
         .legend(legend(sums=True))
     )
+    return stacked if downwards else stacked.min(0)
 
 
 def legend(*, sums: bool = False, shown: bool = True) -> common_builders.VizLegendOptions:
@@ -262,7 +278,7 @@ def words(title: str, markdown: str, *, text: str = "") -> text_builders.Panel:
     return (
         text_builders.Panel()
         .title(title)
-        .description(text or "Words, no data")
+        .description(text or ("Words, no data" if title else ""))  # without a title its badge would lie on the words
         .transparent(not title)
         .mode(TextMode.MARKDOWN)
         .content(markdown)

@@ -53,6 +53,10 @@ AGENTS_LINES: Final = (
 )
 
 
+# Without the lines that stand for rows of databases.
+LOG_FILES_LINES: Final = AGENTS_LINES.replace(f'!="{s.SCOPE_NAME}"', f'!~"{s.SCOPE_NAME}|kagura|illumo"')
+
+
 def of(metric: Metric | str, *matchers: str) -> str:
     """Return the selector of a metric: `name{a="b", c=~"d"}`."""
     name = metric if isinstance(metric, str) else metric.prometheus

@@ -5,18 +5,23 @@ Both end with an outcome, take a time, run for a while, and are a trace and a li
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from grafana_foundation_sdk.builders import common as common_builders
 from grafana_foundation_sdk.builders import heatmap as heatmap_builders
 from grafana_foundation_sdk.models import common
-from grafana_foundation_sdk.models.dashboard import ValueMap, ValueMappingResult
+from grafana_foundation_sdk.models.dashboard import (
+    DashboardSpecialValueMapOptions,
+    SpecialValueMap,
+    SpecialValueMatch,
+    ValueMap,
+    ValueMappingResult,
+)
 
 from dashgen import frame, searches
 from dashgen.colours import CALM, CRITICAL, ERROR, GOOD, QUIET, SERIES, WARNING, fixed, steps
-from dashgen.panels import bars, heat, legend, link, log_lines, overriding, set_by, tile
-from dashgen.queries import DATABASE, FAILED, counted, label, logs, metric, of, quantile_of, share
+from dashgen.panels import bars, heat, link, log_lines, overriding, set_by, tile
+from dashgen.queries import DATABASE, FAILED, counted, logs, metric, of, share
 from egoscope.convert import catalogue as c
 from egoscope.convert import semconv as s
 
@@ -25,7 +30,7 @@ if TYPE_CHECKING:
     from grafana_foundation_sdk.builders import logs as log_builders
     from grafana_foundation_sdk.builders.dashboard import QueryVariable
 
-    from egoscope.convert.catalogue import Metric
+    from dashgen.kinds import Kind
 
 STUCK_S: Final = 1800
 FEWEST: Final = 10
@@ -37,70 +42,15 @@ LOST: Final = f'{s.LABEL_OUTCOME}="unfinished"'
 ENDED_SPANS: Final = f'span.{s.AGENT_OUTCOME} != "unfinished"'
 FAILED_SPANS: Final = "status = error"
 BLUE: Final = ((None, SERIES[0]),)
-TITLES: Final = common_builders.VizTextDisplayOptions().title_size(13).value_size(22)
+TITLES: Final = common_builders.VizTextDisplayOptions().title_size(13).value_size(18)
 """Two numbers in one tile, each with its name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
-    """What is shown: executions of agents, or runs of flows."""
-
-    service: str
-    """`service.name` of its telemetry; the source's format fixes it."""
-    name: str
-    """The label, and the dashboard's variable, that says whose they are."""
-    attribute: str
-    """The same in spans and log entries."""
-    root: str
-    """TraceQL for the spans that stand for a whole one."""
-    noun: str
-    setting: str
-    ended: Metric
-    duration: Metric
-    running: Metric
-    oldest: Metric
-    title: str
-    """Pattern of a trace's name; its group is what is shown."""
-
-    def of(self, one: Metric | str, *matchers: str) -> str:
-        """Return the selector of a metric, as chosen at the top."""
-        return of(one, DATABASE, f'{self.name}=~"${self.name}"', *matchers)
-
-    def ends(self, *matchers: str) -> str:
-        """Return the selector of what ended."""
-        return self.of(self.ended, *matchers)
-
-    def quantile(self, fraction: float | str, window: str = "$__range", by: str = "") -> str:
-        """Return a quantile of how long they took, in seconds."""
-        return quantile_of(fraction, self.of(f"{self.duration.prometheus}_bucket"), window, by=by)
-
-    @property
-    def job(self) -> str:
-        """PromQL: the matcher of its series."""
-        return f'job="{self.service}"'
-
-    @property
-    def last(self) -> str:
-        """PromQL: when the newest row was written, by its own time."""
-        newest = of(c.AGENT_LAST_EVENT, self.job, DATABASE)
-        return f"max(last_over_time({newest}[7d]))"
-
-    @property
-    def lines(self) -> str:
-        """LogQL: its lines."""
-        streams = f'{label(s.SERVICE_NAME)}="{self.service}", {label(s.SERVICE_INSTANCE_ID)}=~"$database"'
-        return f'{{{streams}}} | {label(self.attribute)}=~"${self.name}"'
-
-    def spans(self, *conditions: str) -> str:
-        """Return a search for whole ones, newest first."""
-        every = (
-            f'resource.{s.SERVICE_NAME} = "{self.service}"',
-            f'resource.{s.SERVICE_INSTANCE_ID} =~ "${{database:regex}}"',
-            self.root,
-            f'span.{self.attribute} =~ "${{{self.name}:regex}}"',
-            *conditions,
-        )
-        return f"{{ {' && '.join(every)} }} {searches.NEWEST_FIRST}"
+_NONE_ENDED: Final = SpecialValueMap(
+    options=DashboardSpecialValueMapOptions(
+        match=SpecialValueMatch.NULL, result=ValueMappingResult(text="none ended", color=QUIET, index=0)
+    )
+)
 
 
 def variables(kind: Kind, title: str) -> list[QueryVariable]:
@@ -114,14 +64,14 @@ def variables(kind: Kind, title: str) -> list[QueryVariable]:
 
 
 def slower(kind: Kind) -> QueryVariable:
-    """Return the choice of what is slow."""
-    return searches.slower(kind.of(f"{kind.duration.prometheus}_count"), kind.quantile)
+    """Return from how many seconds on one is slow."""
+    return searches.slowest(kind.of(f"{kind.duration.prometheus}_count"), kind.quantile)
 
 
 def verdict(kind: Kind, title: str) -> stat.Panel:
     """Return the first that holds: stuck, failing, at work, idle, none seen."""
     words = {
-        "0": (f"none seen yet: set {kind.setting}, then run `egoscope doctor`", QUIET),
+        "0": ("none yet", QUIET),
         "1": ("idle", CALM),
         "2": ("at work", "#2E7D9A"),
         "3": ("failing", WARNING),
@@ -166,13 +116,14 @@ def success(kind: Kind) -> stat.Panel:
     good = f'{s.LABEL_OUTCOME}="ok"'
     return (
         tile(
-            "Success rate",
+            "Success",
             f"Share of the {kind.noun}s of the chosen time that ended well",
             metric(share(kind.ends(good), kind.ends()), instant=True),
         )
         .unit("percentunit")
         .decimals(1)
         .no_value("none ended")
+        .mappings([_NONE_ENDED])
         .thresholds(steps((None, ERROR), (1 - FAILING, WARNING), (0.95, GOOD)))
     )
 
@@ -203,7 +154,7 @@ def running(kind: Kind) -> stat.Panel:
             "Running now",
             f"How many {kind.noun}s run, and for how long the oldest of them has been running: one that stays is stuck",
             metric(f"sum({kind.of(kind.running)}) or vector(0)", legend="running", instant=True),
-            metric(f"{oldest} or vector(0)", legend="the oldest for", instant=True, ref="B"),
+            metric(f"{oldest} or vector(0)", legend="oldest for", instant=True, ref="B"),
         )
         .unit("none")
         .decimals(0)
@@ -213,7 +164,7 @@ def running(kind: Kind) -> stat.Panel:
         [
             set_by(
                 "byName",
-                "the oldest for",
+                "oldest for",
                 unit="dtdurations",
                 thresholds=steps((None, SERIES[0]), (STUCK_S / 3, WARNING), (STUCK_S, ERROR)).build(),
             )
@@ -227,7 +178,7 @@ def last_event(kind: Kind) -> stat.Panel:
         tile(
             "Last event",
             "Time since the newest row of any database: what has stopped shows here first",
-            metric(f"time() - {kind.last}", instant=True),
+            metric(f"floor(time() - {kind.last})", instant=True),
         )
         .unit("dtdurations")
         .decimals(0)
@@ -241,14 +192,19 @@ def over_time(kind: Kind, title: str) -> timeseries.Panel:
     ended = counted(kind.ends(), "$__interval", by=f"{kind.name}, {s.LABEL_OUTCOME}")
     shown = bars(
         title,
-        f"How many {kind.noun}s ended when, whose they were and how they ended; a bar is 15 seconds or more",
+        f"How many {kind.noun}s ended when, whose they were and how they ended: well upwards, else downwards. A bar is "
+        "15 seconds or more",
         metric(f"{ended} > 0", legend=f"{{{{{kind.name}}}}} {{{{{s.LABEL_OUTCOME}}}}}"),
         points=80,
+        downwards=True,
     )
     colours = {"error": ERROR, "unfinished": WARNING}
     return overriding(
-        shown.legend(legend(sums=True)).no_value("none ended in this time"),
-        [set_by("byRegexp", f"/ {outcome}$/", color=fixed(colour).value) for outcome, colour in colours.items()],
+        shown.no_value(kind.empty),
+        [
+            set_by("byRegexp", f"/ {outcome}$/", color=fixed(colour).value, custom__transform="negative-Y")
+            for outcome, colour in colours.items()
+        ],
     )
 
 
@@ -267,6 +223,7 @@ def durations(kind: Kind, title: str) -> heatmap.Panel:
         .y_axis(heatmap_builders.YAxisConfig().unit("s"))
         .cell_values(heatmap_builders.CellValues().unit("short"))
         .filter_values(heatmap_builders.FilterValueRange().le(1e-9))
+        .no_value("none ended in this time")
     )
 
 
@@ -274,8 +231,8 @@ def slow_ones(kind: Kind, title: str, column: str) -> table.Panel:
     """Return the slowest, a row each."""
     return searches.found(
         title,
-        f"At most {searches.LISTED} {kind.noun}s that took longer than what is chosen above as slow, slowest first. A "
-        "click on the name leads to its trace or its lines; a click on the trace opens Explore",
+        f"The {kind.noun}s of the chosen time that took longest, some {searches.SLOWEST} of them. A click on the name "
+        "leads to its trace or its lines; a click on the trace opens Explore",
         kind.spans(ENDED_SPANS, "duration > ${slower}s"),
         sorted_by=searches.DURATION,
         what=kind.noun,

@@ -32,14 +32,25 @@ START: Final = "Start time"
 _RAW: Final = ["startTime", "traceName", "traceDuration", "traceID"]
 
 
-def slower(durations: str, quantile: Callable[[float | str], str]) -> QueryVariable:
-    """Return the choice of what is slow, as seconds asked of the histogram: TraceQL itself can't sort.
+def _rare(durations: str, quantile: Callable[[float | str], str]) -> str:
+    """Return how long the slowest took, a little less: buckets tell it roughly. 0 where there are but these."""
+    # The quantile 0 is no number where the first bucket is empty.
+    return f"(0.8 * {quantile(f'scalar(clamp_min(1 - {SLOWEST} / {counted(durations)}, 0))')} >= 0 or vector(0))"
+
+
+def slowest(durations: str, quantile: Callable[[float | str], str]) -> QueryVariable:
+    """Return the seconds from which on one is among the slowest, for queries to use: TraceQL itself can't sort.
 
     `durations` counts them, `quantile` tells how long the one of that rank took.
     """
-    rare = f"scalar(clamp_min(1 - {SLOWEST} / {counted(durations)}, 0))"
+    found = f"round({_rare(durations, quantile)}, 0.001)"
+    return frame.hidden("slower", f"Seconds that all but the {SLOWEST} slowest take", found).regex(r"/\} ([0-9.]+) /")
+
+
+def slower(durations: str, quantile: Callable[[float | str], str]) -> QueryVariable:
+    """Return the choice of what is slow, in seconds; see `slowest`."""
     choices = {
-        f"the {SLOWEST} slowest": f"0.8 * {quantile(rare)}",
+        f"the {SLOWEST} slowest": _rare(durations, quantile),
         "1 of 100": quantile(0.99),
         "1 of 20": quantile(0.95),
         "1 of 2": quantile(0.5),

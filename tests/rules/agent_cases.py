@@ -200,6 +200,18 @@ LATENCY: Final = (
         silent=("20m", "50m"),
     ),
     Case(
+        id="slow: tools of other agents that take long are none of its calls",
+        alert="AgentSlow",
+        series={
+            OK: "0+10x60",
+            DURATION % "5": "0+10x60",
+            DURATION % "+Inf": "0+10x60",
+            DURATION.replace("ego-mcp", "kagura") % "5": "0x60",
+            DURATION.replace("ego-mcp", "kagura") % "+Inf": "0+50x60",
+        },
+        silent=("20m", "50m"),
+    ),
+    Case(
         id="slow: nineteen calls are too few to say",
         alert="AgentSlow",
         series={OK: "0+1x19 19x60", DURATION % "5": "0x60", DURATION % "10": "0+1x60", DURATION % "+Inf": "0+1x60"},

@@ -366,21 +366,21 @@ SOURCES: Final = (
     Case(
         id="source: unreadable again and again, over when it can be read",
         alert="SourceUnreadable",
-        series={PROBLEMS: "0x5 1+1x20 21x30"},
+        series={PROBLEMS: "0x5 120+120x20 2400x30"},
         fires={"20m": "A database of kagura cannot be read: locked"},
         silent=("8m", "40m"),
         labels={"source": "kagura", "reason": "locked"},
     ),
     Case(
-        id="source: locked for one look, twice an hour",
+        id="source: one that is written all the time, locked at two looks of fifteen",
         alert="SourceUnreadable",
-        series={PROBLEMS: "0x5 1x30 2x30"},
-        silent=("6m", "10m", "12m", "36m", "42m"),
+        series={PROBLEMS: "0+40x60"},
+        silent=("6m", "10m", "20m", "60m"),
     ),
     Case(
         id="source: one that is not there yet, or a copy of another",
         alert="SourceUnreadable",
-        series={PROBLEMS.replace("locked", one): "0+9x40" for one in ("no_file", "copy")},
+        series={PROBLEMS.replace("locked", one): "0+120x40" for one in ("no_file", "copy")},
         silent=("10m", "20m", "40m"),
     ),
     Case(

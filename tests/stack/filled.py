@@ -12,10 +12,20 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from egoscope.demo import DemoSettings, write_history, write_live
+from egoscope.demo import (
+    DatabaseSettings,
+    DemoSettings,
+    write_history,
+    write_illumo_history,
+    write_illumo_live,
+    write_kagura_history,
+    write_kagura_live,
+    write_live,
+)
 from tests.stack.alertmanager import Alertmanager
 from tests.stack.fake_tempo import FakeTempo
 from tests.stack.processes import PROCESSES, Server, Way, free_ports, wait_for
+from tests.stack.row_truth import ended_rows
 from tests.stack.servers import Collector, CollectorPorts, Loki, MissingServerError, Prometheus, Tempo
 from tests.stack.sidecar import SidecarProcess, sidecar_on
 from tests.stack.truth import Truth, truth_of
@@ -32,6 +42,20 @@ WEEK: Final = DemoSettings(calls_per_minute=2.0)
 # Whatever the hour, the last minutes are busy; an agent that is well, for it is in the pictures too.
 LATELY: Final = replace(WEEK, seed=8, calls_per_minute=5.0, failure_rate=0.01, rhythm=False)
 LIVE: Final = replace(WEEK, seed=9, calls_per_minute=8.0, failure_rate=0.01, rhythm=False)
+# Agents and flows are rarer: a row of a database is a dozen spans.
+DATABASES_WEEK: Final = DatabaseSettings(per_hour=12.0)
+# Of agents no more than costs a dollar an hour, which would be a surge.
+AGENTS_LATELY: Final = replace(DATABASES_WEEK, seed=8, per_hour=20.0, rhythm=False)
+AGENTS_LIVE: Final = replace(AGENTS_LATELY, seed=9)
+FLOWS_LATELY: Final = replace(AGENTS_LATELY, per_hour=60.0)
+FLOWS_LIVE: Final = replace(AGENTS_LIVE, per_hour=120.0)
+BUDGET_USD: Final = 250.0
+"""For a month; a week of the demo costs some 100."""
+ENDED: Final = (
+    f"sum(last_over_time(agent_executions_total[{DAYS + 1:g}d])) "
+    f"+ sum(last_over_time(agent_flow_runs_total[{DAYS + 1:g}d])) "
+    f"+ sum(last_over_time(agent_flow_node_runs_total[{DAYS + 1:g}d]))"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +93,48 @@ class Filled:
         """Return what the log holds so far, by plain reading."""
         return truth_of(*(path.read_bytes().rpartition(b"\n")[0] + b"\n" for path in self.sidecar.files()))
 
+    @property
+    def kagura(self) -> Path:
+        """The database that Kagura writes."""
+        return self.directory / "telemetry.db"
+
+    @property
+    def illumo(self) -> Path:
+        """The database that illumo writes."""
+        return self.directory / "illumo_trace.db"
+
     @contextlib.contextmanager
     def alive(self) -> Generator[None]:
-        """Let the agent live on: each line is written when its time comes."""
+        """Let the agents live on: each line and each row is written when its time comes."""
         stop = threading.Event()
-        life = threading.Thread(target=write_live, args=(self.sidecar.logs, LIVE), kwargs={"stop": stop}, daemon=True)
-        life.start()
+        lives = (
+            threading.Thread(target=write_live, args=(self.sidecar.logs, LIVE), kwargs={"stop": stop}, daemon=True),
+            *(
+                threading.Thread(target=write, args=(path, settings), kwargs={"stop": stop}, daemon=True)
+                for write, path, settings in (
+                    (write_kagura_live, self.kagura, AGENTS_LIVE),
+                    (write_illumo_live, self.illumo, FLOWS_LIVE),
+                )
+            ),
+        )
+        for life in lives:
+            life.start()
         try:
             yield
         finally:
             stop.set()
-            life.join()
+            for life in lives:
+                life.join()
+
+    def wait_until_read(self, within_s: float) -> None:
+        """Return when everything in the log and in the databases is read and sent."""
+        self.sidecar.wait_until_drained(within_s)
+        ended = ended_rows(self.kagura, self.illumo)
+        wait_for(
+            lambda: self.prometheus.value(ENDED) == ended and not self.sidecar.waiting_requests(),
+            within_s=within_s,
+            what="every row that ended is counted",
+        )
 
 
 @contextlib.contextmanager
@@ -88,8 +143,9 @@ def filled(directory: Path, way: Way = PROCESSES, *, days: float = DAYS) -> Gene
     with contextlib.ExitStack() as until_the_end:
         there = _servers(directory, way, until_the_end)
         _write_log(there.sidecar.logs, days)
+        _write_databases(there, days)
         there.sidecar.start()
-        there.sidecar.wait_until_drained(FILL_S)
+        there.wait_until_read(FILL_S)
         yield there
 
 
@@ -129,7 +185,7 @@ def _servers(directory: Path, way: Way, until_the_end: contextlib.ExitStack) -> 
         loki,
         spans if isinstance(spans, Tempo) else None,
         collector,
-        until_the_end.enter_context(sidecar_on(directory, collector.endpoint)),
+        until_the_end.enter_context(_sidecar(directory, collector.endpoint)),
         alertmanager,
         spans,
     )
@@ -157,3 +213,25 @@ def _write_log(logs: Path, days: float) -> None:
     lately = now - RECENT
     write_history(logs, replace(WEEK, start=now - timedelta(days=days)), until=lately)
     write_history(logs, replace(LATELY, start=lately), until=now)
+
+
+def _sidecar(directory: Path, endpoint: str) -> contextlib.AbstractContextManager[SidecarProcess]:
+    """Return the sidecar; for where the databases are see Filled."""
+    return sidecar_on(
+        directory,
+        endpoint,
+        state_dir=None,
+        kagura_path=str(directory / "telemetry.db"),
+        illumo_path=str(directory / "illumo_trace.db"),
+        budget_usd=str(BUDGET_USD),
+    )
+
+
+def _write_databases(there: Filled, days: float) -> None:
+    now = datetime.now(UTC)
+    lately = now - RECENT
+    week = replace(DATABASES_WEEK, start=now - timedelta(days=days))
+    write_kagura_history(there.kagura, week, until=lately)
+    write_kagura_history(there.kagura, replace(AGENTS_LATELY, start=lately), until=now)
+    write_illumo_history(there.illumo, week, until=lately)
+    write_illumo_history(there.illumo, replace(FLOWS_LATELY, start=lately), until=now)

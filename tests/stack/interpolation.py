@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
@@ -71,6 +72,10 @@ class View:
         start, end = self.start_s, self.end_s
         if query.since == "now/d":
             start = end - end % _DAY_S
+        elif query.since == "now/M":
+            start = (
+                datetime.fromtimestamp(end, UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp()
+            )
         elif query.since:
             start = end - seconds(query.since)
         if query.shift:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import sys
 import time
 import urllib.request
+from contextlib import closing
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
+from uuid import uuid4
 
 import grpc
 
@@ -21,6 +26,8 @@ if TYPE_CHECKING:
 
 ALERT_S: Final = 120.0
 TOLD_S: Final = 60.0
+STUCK_S: Final = 7200.0
+UNPRICED: Final = "a-model-of-my-own"
 FAILURES: Final = 6
 """More than the five within five minutes that dashboards mark as a burst."""
 
@@ -28,6 +35,8 @@ FAILURES: Final = 6
 def make_trouble(there: Filled) -> None:
     """Return when every kind of it can be asked for, and everything works again."""
     _fail_calls(there)
+    _fail_agents(there)
+    _fail_flows(there)
     _refuse_and_misread(there)
     _leak(there)
     _down(there, there.loki, "log_records")
@@ -50,14 +59,66 @@ def _fail_calls(there: Filled) -> None:
     wait_for(lambda: there.prometheus.value(unfinished), within_s=TOLD_S, what="a call is told as unfinished")
 
 
+def _fail_agents(there: Filled) -> None:
+    """An execution that fails, with a model whose price nobody knows, and one that has been running for hours."""
+    now = time.time()
+    used = [
+        {"type": "tool_call", "data": {"tool_name": "web_search", "duration": 0.5}},
+        {"type": "memory_operation", "data": {"operation": "store", "duration": 0.1}},
+        {
+            "type": "llm_call",
+            "data": {"model": UNPRICED, "prompt_tokens": 900, "completion_tokens": 90, "duration": 2.0, "cost": 0.0},
+        },
+    ]
+    events = json.dumps([{"timestamp": now, **one} for one in used])
+    failed = ("research_agent", now - 3, now, 3.0, "failed", "ValueError: 1", events)
+    running = ("notes_agent", now - STUCK_S, None, None, "running", None, "[]")
+    with closing(sqlite3.connect(there.kagura, timeout=TOLD_S)) as db, db:
+        for row in (failed, running):
+            db.execute(
+                "INSERT INTO executions (id, agent_name, started_at, ended_at, duration, status, error, events, kwargs,"
+                " metrics) VALUES (?, ?, ?, ?, ?, ?, ?, ?, '{}', '{}')",
+                (f"exec_{uuid4().hex[:8]}", *row),
+            )
+    unknown = 'sum(increase(agent_cost_unknown_total{model="a-model-of-my-own"}[15m] anchored))'
+    wait_for(lambda: there.prometheus.value(unknown), within_s=TOLD_S, what="a call of unknown price is told")
+    stuck = f"max(time() - (agent_running_oldest_seconds > 0)) > {STUCK_S - TOLD_S}"
+    wait_for(lambda: there.prometheus.value(stuck), within_s=TOLD_S, what="what has been running for long is told")
+
+
+def _fail_flows(there: Filled) -> None:
+    """A run that fails at a node."""
+    trace, flow = uuid4().hex, uuid4().hex
+    at = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+    rows = (
+        (flow, trace, None, "flow", "chat_bot", "{'entry': 'greet'}"),
+        (uuid4().hex, trace, flow, "node", "greet", "{'node_type': 'Agent'}"),
+    )
+    with closing(sqlite3.connect(there.illumo, timeout=TOLD_S)) as db, db:
+        for row in rows:
+            db.execute(
+                "INSERT INTO spans (span_id, trace_id, parent_span_id, kind, name, attributes, start_time, end_time,"
+                " service_name, status, error, timeout)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'illumo-flow', 'ERROR', 'ValueError: 1', 0)",
+                (*row, at, at),
+            )
+    failed = 'sum(increase(agent_flow_runs_total{outcome="error"}[5m] anchored))'
+    wait_for(lambda: there.prometheus.value(failed), within_s=TOLD_S, what="a failed run is told")
+
+
 def _refuse_and_misread(there: Filled) -> None:
-    """Lines that are none, and one that a back end refuses for good. Beside the others: it is not the agent's log."""
-    with sidecar_on(there.directory / "trouble", there.collector.endpoint) as sidecar:
+    """What cannot be read, and what a back end refuses for good. Beside the others: it is not the agent's log."""
+    broken = there.directory / "broken.db"
+    broken.write_bytes(b"this is no database")
+    aside = there.directory / "trouble"
+    with sidecar_on(aside, there.collector.endpoint, state_dir=None, kagura_path=str(broken)) as sidecar:
         wrong = (b"this is no record\n", b"[]\n", now_line("Routing tool call", ahead_s=50 * 3600.0))
         append(sidecar.logs / "ego-mcp-trouble.log", *call(), *wrong)
         sidecar.launch([sys.executable, "-m", "tests.stack.trusting"])
         wait_for(lambda: sidecar.up and sidecar.drained(), what="the refused record was given up")
         wait_for(lambda: there.prometheus.value("sum(egoscope_rejected_total)"), within_s=TOLD_S, what="it is told")
+        looks = "sum(increase(egoscope_source_problems_total[15m] anchored))"
+        wait_for(lambda: there.prometheus.value(looks), within_s=TOLD_S, what="looks at no database are told")
 
 
 def _leak(there: Filled) -> None:

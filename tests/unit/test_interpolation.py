@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -72,6 +73,8 @@ def test_a_panels_own_range_stands_in_place_of_the_dashboards() -> None:
     assert look.narrowed(asked("x", since="24h")).range_s == 86_400
     assert look.narrowed(asked("x", since="now/d")).start_s % 86_400 == 0
     assert look.narrowed(asked("x", shift="1d")).end_s == now - 86_400
+    month = look.narrowed(asked("x", since="now/M"))
+    assert datetime.fromtimestamp(month.start_s, UTC) == datetime(2023, 11, 1, tzinfo=UTC)
     today = look.narrowed(asked("x", since="1h", shift="0d/d"))
     assert (today.start_s % 86_400, today.range_s) == (0, 86_400)
     assert today.start_s < now < today.end_s
