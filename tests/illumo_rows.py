@@ -107,6 +107,7 @@ class Telling:
         self.series = {(one.metric, one.attributes): one for one in series}
         self.sent = Sent()
         self.unparsable: Counter[str] = Counter()
+        self.records: list[RowRecord] = []
         self.running: set[str] = set()
         """Keys of what was told to run."""
 
@@ -128,7 +129,9 @@ class Telling:
         for _, rowid, record, word in sorted(told, key=lambda one: one[:2]):
             if record is None:
                 self.conversion.unparsable("spans", rowid, word, self.conversion.newest_ns or START_NS)
-            elif record.end_ns is None:
+                continue
+            self.records.append(record)
+            if record.end_ns is None:
                 self.conversion.started(record)
             else:
                 self.running.discard(record.key)

@@ -95,7 +95,9 @@ def test_a_secret_in_any_column_key_or_nesting_leaves_in_no_form(data: st.DataOb
     telling.conversion.expire(2**62)
     telling.drain()
     audit = [policy.drain_audit() for policy in telling.format.policies]
-    output = b"\n".join([telling.sent.raw, *kept, str(audit).encode(), str(telling.unparsable).encode()])
+    output = b"\n".join(
+        [telling.sent.raw, *kept, str(audit).encode(), str(telling.unparsable).encode(), repr(telling.records).encode()]
+    )
     assert found([secret], output) == []
 
 
@@ -135,7 +137,16 @@ def test_no_secret_of_the_recorded_run_leaves(recorded: Path, caplog: pytest.Log
     told = [telling.tell(running), telling.tell(raw)]
     state = msgspec.json.encode((telling.conversion.state, [one.series for one in told]))
     audit = [policy.drain_audit() for policy in telling.format.policies]
-    output = b"\n".join([telling.sent.raw, state, str(audit).encode(), repr(told).encode(), caplog.text.encode()])
+    output = b"\n".join(
+        [
+            telling.sent.raw,
+            state,
+            str(audit).encode(),
+            repr(told).encode(),
+            repr(telling.records).encode(),
+            caplog.text.encode(),
+        ]
+    )
     assert len(telling.sent.spans) == 200
     assert found(canaries, output) == []
     assert not [secret for secret in found(canaries, repr(raw).encode()) if not secret.startswith("ERR-")]
