@@ -149,7 +149,7 @@ class Telling:
 
 def illumo_format() -> IllumoFormat:
     """Return the format with the packaged policies."""
-    return IllumoFormat(load_policy(SOURCE, key=KEY), load_policy(SOURCE_EVENTS, key=KEY))
+    return IllumoFormat(load_policy(SOURCE, key=KEY), load_policy(SOURCE_EVENTS, key=KEY), key=KEY)
 
 
 def rows(*, spans: Sequence[Mapping[str, Any]] = (), events: Sequence[Mapping[str, Any]] = ()) -> list[Row]:

@@ -86,7 +86,11 @@ def build_kagura_format(settings: Settings, key: bytes) -> KaguraFormat:
 
 def build_illumo_format(settings: Settings, key: bytes) -> IllumoFormat:
     """Return the reader of illumo's rows. Raises ConfigError for a bad policy."""
-    return IllumoFormat(_policy(illumo.SOURCE, settings, key), _policy(illumo.SOURCE_EVENTS, settings, key))
+    return IllumoFormat(
+        _policy(illumo.SOURCE, settings, key),
+        _policy(illumo.SOURCE_EVENTS, settings, key),
+        key=subkey(key, "recorded ids"),
+    )
 
 
 def _policy(source: str, settings: Settings, key: bytes) -> Policy:

@@ -17,6 +17,7 @@ from egoscope.rules import Action, Members, Reason, RefusedValueError, Time
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from egoscope.model.telemetry import Attribute
     from egoscope.rules import Rule
 
 UNKNOWN_FIELD = "(unknown)"
@@ -73,6 +74,11 @@ class Policy:
             if name in kept:
                 self._left_out[name] += len(fields[name]) - len(kept[name])
         return kept
+
+    def added_attributes(self, values: Mapping[str, Any]) -> tuple[Attribute, ...]:
+        """Return the fields of a user's extension as attributes, `ego.` and the field's name; mappings have none."""
+        named = ((f"ego.{name}", values.get(name)) for name in self.added)
+        return tuple((name, value) for name, value in named if isinstance(value, (str, bool, int, float)))
 
     def note(self, key: AuditKey, records: int = 1) -> None:
         """Count something about records that no single rule can see."""

@@ -20,7 +20,6 @@ from egoscope.sources.timestamps import parse_time
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from egoscope.model.telemetry import Attribute
     from egoscope.redaction import Policy
 
 SOURCE: Final = "ego_mcp"
@@ -76,7 +75,7 @@ class EgoMcpFormat:
         if kind is not _LOG and kind in _CALL_KINDS and "tool_name" not in values:
             kind = _LOG  # the words of a call without a call
         if self._log_policy.added:
-            values["added"] = _added(self._log_policy, values)
+            values["added"] = self._log_policy.added_attributes(values)
         return Record(offset, time_ns, kind, values)
 
     def _event(self, fields: Mapping[str, Any], offset: int) -> Record | Unparsable:
@@ -86,7 +85,7 @@ class EgoMcpFormat:
         values = self._event_policy.redact(fields)
         values.update(values.pop("params", {}))
         if self._event_policy.added:
-            values["added"] = _added(self._event_policy, values)
+            values["added"] = self._event_policy.added_attributes(values)
         if values.get("schema_version", 0) > SCHEMA_VERSION:
             self._event_policy.note(AuditKey("schema_version", Action.KEPT, "newer_schema"))
         if "tool_name" not in values:
@@ -97,12 +96,6 @@ class EgoMcpFormat:
             kind = Kind.CALL_REPORTED
         values["ok"] = values.get("ok") is not False and values.get("event_type") != "tool_call_failed"
         return Record(offset, time_ns, kind, values)
-
-
-def _added(policy: Policy, values: Mapping[str, Any]) -> tuple[Attribute, ...]:
-    """Return the fields of a user's extension as attributes, `ego.` and the field's name; mappings have none."""
-    named = ((f"ego.{name}", values.get(name)) for name in policy.added)
-    return tuple((name, value) for name, value in named if isinstance(value, (str, bool, int, float)))
 
 
 _NOTHING: Final = object()

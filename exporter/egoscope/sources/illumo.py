@@ -10,9 +10,9 @@ import ast
 import json
 import re
 import warnings
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
-from egoscope.convert.ids import otlp_id
 from egoscope.model.record import RowRecord
 from egoscope.redaction import UNKNOWN_FIELD, AuditKey
 from egoscope.rules import Action, Reason, RefusedValueError
@@ -22,7 +22,6 @@ from egoscope.sources.timestamps import parse_time
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from egoscope.model.telemetry import Attribute
     from egoscope.redaction import Policy
 
 SOURCE: Final = "illumo"
@@ -56,7 +55,9 @@ class IllumoFormat:
     source = SOURCE
     service = SERVICE
 
-    def __init__(self, span_policy: Policy, event_policy: Policy) -> None:
+    def __init__(self, span_policy: Policy, event_policy: Policy, *, key: bytes) -> None:
+        """`key`: 32 secret bytes, for digests of ids that are none of illumo's own."""
+        self._key = key
         self.tables: Sequence[Table] = (
             Table(
                 name=SPANS,
@@ -101,7 +102,7 @@ class IllumoFormat:
                     values[name] = rules[name].apply(row[name])
                 except (RefusedValueError, TypeError):
                     continue
-        return RowRecord(table, rowid, key, times.start_ns, None, values | _derived(row, values))
+        return RowRecord(table, rowid, key, times.start_ns, None, values | self._derived(row, values))
 
     def ended(self, table: str, rowid: int, key: str, row: Mapping[str, Any], times: Times) -> RowRecord:
         """See `RowFormat.ended`. Attributes that cannot be read are a flaw; the span or event counts all the same."""
@@ -119,33 +120,26 @@ class IllumoFormat:
             fields["level"] = level.upper()  # Python writes WARNING, illumo warning
         values = policy.redact(fields)
         if policy.added:
-            values["added"] = _added(policy, values)
-        return RowRecord(table, rowid, key, times.start_ns, times.end_ns, values | _derived(row, values), flaws)
+            values["added"] = policy.added_attributes(values)
+        return RowRecord(table, rowid, key, times.start_ns, times.end_ns, values | self._derived(row, values), flaws)
 
     def note_unknown_columns(self, table: str, rows: int, columns: int) -> None:
         """See `RowFormat.note_unknown_columns`."""
         key = AuditKey(UNKNOWN_FIELD, Action.DROPPED, Reason.NOT_IN_POLICY.value)
         self._by_table[table].note(key, rows * columns)
 
+    def _derived(self, row: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, str]:
+        """Return keyed digests for ids in another form than illumo's: whoever wrote one may have meant something."""
+        return {
+            name: blake2b(text.encode("utf-8", "replace"), key=self._key, digest_size=size).hexdigest()
+            for name, size in _IDS.items()
+            if name not in values and isinstance(text := row.get(name), str) and text
+        }
+
 
 def _time(written: object) -> int | None:
     """Return nanoseconds since the Unix epoch of a time as `isoformat` writes it; without an offset it is UTC."""
     return parse_time(written) if isinstance(written, str) and _WRITTEN_TIME(written) else None
-
-
-def _derived(row: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, str]:
-    """Return ids for those of another form, as everybody derives them who sends what illumo recorded."""
-    return {
-        name: otlp_id(text.encode("utf-8", "replace").decode(), size)
-        for name, size in _IDS.items()
-        if name not in values and isinstance(text := row.get(name), str) and text
-    }
-
-
-def _added(policy: Policy, values: Mapping[str, Any]) -> tuple[Attribute, ...]:
-    """Return the fields of a user's extension as attributes, `ego.` and the field's name; mappings have none."""
-    named = ((f"ego.{name}", values.get(name)) for name in policy.added)
-    return tuple((name, value) for name, value in named if isinstance(value, (str, bool, int, float)))
 
 
 _UNREADABLE: Final = object()

@@ -19,7 +19,6 @@ from egoscope.sources.row_format import Table, Times, UnreadableRow
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from egoscope.model.telemetry import Attribute
     from egoscope.prices import Prices
     from egoscope.redaction import Policy
 
@@ -89,7 +88,7 @@ class KaguraFormat:
         columns = {name: value for name, value in row.items() if value is not None and name != "events"}
         values = self._policy.redact(columns)
         if self._policy.added:
-            values["added"] = _added(self._policy, values)
+            values["added"] = self._policy.added_attributes(values)
         flaws: dict[str, None] = {}
         values["events"] = [
             event for raw in _events(row.get("events"), flaws) if (event := self._event(raw, times, flaws)) is not None
@@ -119,7 +118,7 @@ class KaguraFormat:
         if event["type"] == "llm_call":
             self._price(event)
         if self._event_policy.added:
-            event["added"] = _added(self._event_policy, event)
+            event["added"] = self._event_policy.added_attributes(event)
         return event
 
     def _price(self, event: dict[str, Any]) -> None:
@@ -176,9 +175,3 @@ def _duration_ns(seconds: object) -> int | None:
 
 def _is_text_of(value: object, texts: frozenset[str]) -> bool:
     return isinstance(value, str) and value in texts
-
-
-def _added(policy: Policy, values: Mapping[str, Any]) -> tuple[Attribute, ...]:
-    """Return the fields of a user's extension as attributes, `ego.` and the field's name; mappings have none."""
-    named = ((f"ego.{name}", values.get(name)) for name in policy.added)
-    return tuple((name, value) for name, value in named if isinstance(value, (str, bool, int, float)))
