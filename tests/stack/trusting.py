@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import sys
 
-from egoscope import pipeline
 from egoscope.cli import app
+from egoscope.sources import lines
 
 if __name__ == "__main__":
-    pipeline.__dict__["AHEAD_NS"] = 365 * 86_400 * 10**9
+    lines.__dict__["AHEAD_NS"] = 365 * 86_400 * 10**9
     sys.argv[1:] = ["serve"]
     app()
