@@ -30,6 +30,7 @@ RUN_ELSEWHERE: Final = {
     "docs/api.md": "tests/stack/test_api_page.py",
     "docs/illumo.md": "tests/unit/test_illumo_page.py",
     "docs/kagura.md": "tests/unit/test_kagura_page.py",
+    "docs/monitor.md": "tests/unit/test_monitor_page.py",
     "docs/query.md": "tests/unit/test_query_page.py",
     "docs/tracerdb.md": "tests/unit/test_tracerdb_page.py",
 }

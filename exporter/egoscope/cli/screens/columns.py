@@ -69,7 +69,7 @@ def table(
 
 
 def _shown(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:
-    shown = list(range(len(columns)))
+    shown = [n for n in range(len(columns)) if widths[n] or not n]
     least = min(widths[0], LEAST_NAME)
     while sum(widths[n] + 1 for n in shown[1:]) + least > room:
         droppable = [n for n in shown[1:] if columns[n].rank]

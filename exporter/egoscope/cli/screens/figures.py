@@ -9,6 +9,7 @@ from rich.text import Text
 from egoscope.cli import palette
 from egoscope.cli.monitor_text import cost, count, plain
 from egoscope.cli.screens.frame import GOOD
+from egoscope.convert.semconv import OTHER
 from egoscope.query.cost import usd
 
 if TYPE_CHECKING:
@@ -62,6 +63,6 @@ OUTCOME_STYLES: dict[Outcome, str] = {"ok": GOOD, "error": f"bold {palette.ERROR
 def outcome_text(outcome: Outcome, error_type: str | None = None) -> Text:
     """Write how it ended; the error's type where it is known."""
     word = "" if outcome == "ok" else outcome
-    if outcome == "error" and error_type:
+    if outcome == "error" and error_type and error_type != OTHER:
         word = plain(error_type)
     return Text(word or "ok", "dim" if outcome == "ok" else OUTCOME_STYLES[outcome])

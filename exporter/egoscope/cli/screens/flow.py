@@ -119,7 +119,7 @@ def draw_flow(answers: FlowAnswers, looking: Looking, frame: Frame) -> Renderabl
     heading.append_text(running_text(answers.whole.running if answers.whole else 0, frame))
     newest = answers.activity[0].time if answers.activity else None
     if newest is not None:
-        heading.append(f", last line {since(newest, frame.now)} ago", "dim")
+        heading.append(f", last {since(newest, frame.now)} ago", "dim")
     return page(frame, heading.append(f" {frame.glyphs.separator} {answers.window.name}"), parts, looking)
 
 

@@ -110,7 +110,7 @@ def _about(trace: Trace, frame: Frame) -> Text:
         tokens = sum((span.input_tokens or 0) + (span.output_tokens or 0) for span in called)
         words.append(f"{count(tokens)} tokens")
         words.append(cost(usd, unknown) + (f" ({count(unknown)} call{'s' * (unknown > 1)} unknown)" if unknown else ""))
-    words.append(f"began {when(first.start, frame.now)}")
+    words.append(f"at {when(first.start, frame.now)}")
     for word in words:
         if word:
             text.append(f" {frame.glyphs.separator} {word}")

@@ -47,9 +47,9 @@ def what_takes_time(
         words = f"Calls run side by side: {named} within {took(total_s)} of executions."
     else:
         shares = [f"{name} take {seconds / total_s:.0%} of the time{mostly}" for seconds, name, mostly in parts]
-        rest = max(0.0, 1 - called_s / total_s)
-        if rest >= 0.005:
-            shares.append(f"{rest:.0%} is memory, waiting and its own work")
+        rest = 100 - sum(round(100 * seconds / total_s) for seconds, _, _ in parts)  # so that all add up
+        if rest > 0:
+            shares.append(f"{rest}% is memory, waiting and its own work")
         words = _sentence(shares)
     if slowest is not None:
         what = {"model": "a call of", "tool": "the tool", "agent": "an execution of"}.get(slowest.kind, "")
