@@ -383,6 +383,13 @@ class TestTrace:
         spans = [span(n, "other", f"s{n}", parent=n - 1 if n else None) for n in range(3000)]
         assert [branch.depth for branch in tree(trace(*spans))][-1] == 2999
 
+    def test_a_span_far_down_still_shows_its_name(self) -> None:
+        spans = [span(n, "tool", f"execute_tool t{n}", parent=n - 1 if n else None) for n in range(40)]
+        query = FakeQuery(traces={TRACE_ID: trace(*spans)})
+        screen = asked(TraceScreen(TRACE_ID), query)
+        screen.obey("end")
+        assert "39:     └─ execute_tool t39" in drawn(screen, query)
+
     def test_a_trace_that_is_not_there_says_so(self) -> None:
         assert "not there" in drawn(TraceScreen("0" * 32))
 
@@ -516,12 +523,21 @@ class TestColumns:
 
     @pytest.mark.parametrize(
         ("width", "headings"),
-        [(60, "name a b c"), (37, "name a b c"), (36, "name b c"), (30, "name b c"), (24, "name c"), (12, "name c")],
+        [(60, "name a b c"), (39, "name a b c"), (38, "name b c"), (32, "name b c"), (31, "name c"), (12, "name c")],
     )
     def test_the_least_important_goes_first(self, width: int, headings: str) -> None:
         lines = table(self.COLUMNS, [("a_rather_long_name", "1", "2", "3")], width, UNICODE)
         assert {line.cell_len for line in lines} == {width}
         assert lines[0].plain.split() == headings.split()
+
+    def test_a_name_that_is_too_long_loses_its_middle(self) -> None:
+        """Hundreds of agents may begin alike."""
+        columns = (Column("name", left=True, middle=True), Column("c", 6))
+        names = [f"agent_of_a_rather_large_family_{number:03}" for number in range(3)]
+        for glyphs in (UNICODE, ASCII):
+            lines = [line.plain for line in table(columns, [(name, "1") for name in names], 30, glyphs)]
+            assert len(set(lines[1:])) == 3
+            assert all(line.startswith("agent_of") for line in lines[1:])
 
     def test_wide_characters_take_their_cells(self) -> None:
         lines = table(self.COLUMNS, [("翻訳エージェント翻訳エージェント", "1", "2", "3")], 30, UNICODE)

@@ -82,7 +82,7 @@ def list_panel(
 
 def _slow(rows: Sequence[SlowRequest], frame: Frame) -> tuple[tuple[Column, ...], list[tuple[Text | str, ...]]]:
     specification = (
-        Column("what", left=True),
+        Column("what", left=True, middle=True),
         Column("", 5, left=True),
         Column("took", 6),
         Column("ended", 5, 4),

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
     from egoscope.cli.monitor_text import Glyphs
 
-LEAST_NAME: Final = 16
+LEAST_NAME: Final = 24
+"""Other columns go before the first one is cut shorter than this."""
+LEAST_CUT: Final = 8
 MARK: Final = "> "
 
 
@@ -27,6 +29,8 @@ class Column:
     rank: int = 0
     """Where there is too little room those of the highest rank go first; those of rank 0 stay."""
     left: bool = False
+    middle: bool = False
+    """Whether what is too long loses its middle: names that begin the same often end differently."""
 
 
 Cell = Text | str
@@ -85,6 +89,8 @@ def _line(
     line = Text()
     for n in shown:
         cell = cells[n].copy()
+        if columns[n].middle:
+            cell = _without_middle(cell, widths[n], glyphs)
         cell.truncate(widths[n], overflow=glyphs.overflow)
         padding = " " * (widths[n] - cell.cell_len)
         if n:
@@ -94,6 +100,14 @@ def _line(
         else:
             line.append_text(cell).append(padding)
     return line
+
+
+def _without_middle(text: Text, width: int, glyphs: Glyphs) -> Text:
+    if text.cell_len <= width or width < LEAST_CUT or len(text) != text.cell_len:
+        return text
+    mark = ".." if glyphs.overflow == "crop" else "…"
+    tail = width // 3
+    return Text.assemble(text[: width - len(mark) - tail], mark, text[-tail:])
 
 
 def seen(count: int, selected: int | None, room: int) -> tuple[int, int]:

@@ -185,7 +185,7 @@ def _table(
 
 def _columns(heading: str, width: int) -> tuple[Column, ...]:
     return (
-        Column(heading, left=True),
+        Column(heading, left=True, middle=True),
         Column("", width, 9, left=True),
         Column("cost", 9),
         Column("calls", 6),
@@ -219,7 +219,12 @@ def _detail_lines(rows: Sequence[CostRow], frame: Frame) -> list[Text]:
         (plain(agent), plain(model), cost_text(one.cost_usd, one.calls_of_unknown_price), count(one.calls))
         for (agent, model), one in summaries
     ]
-    specification = (Column("agent", left=True), Column("model", left=True), Column("cost", 9), Column("calls", 6))
+    specification = (
+        Column("agent", left=True, middle=True),
+        Column("model", left=True),
+        Column("cost", 9),
+        Column("calls", 6),
+    )
     return table(specification, cells, frame.width - FRAME_COLUMNS, frame.glyphs)
 
 

@@ -162,7 +162,7 @@ def _tiles(answers: FlowAnswers, frame: Frame) -> RenderableType:
 
 def _nodes(nodes: Sequence[NodeUse], looking: Looking, frame: Frame, at: int | None, height: int | None) -> Panel:
     specification = (
-        Column("node", left=True),
+        Column("node", left=True, middle=True),
         Column("runs", 5),
         Column("fail", 4),
         Column("ok", 6, 2),

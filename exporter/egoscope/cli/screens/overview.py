@@ -169,7 +169,7 @@ def _table(rows: Sequence[Row], looking: Looking, frame: Frame, at: int | None, 
     bars = max(0, min(60, frame.width - BARS_FROM))
     most = max((row.runs for row in rows), default=0) or 1
     specification = (
-        Column("agent or flow", left=True),
+        Column("agent or flow", left=True, middle=True),
         Column("", 5, 4, left=True),
         Column("", bars, 9, left=True),
         Column("now", 3),

@@ -128,7 +128,7 @@ def _tree(
         Column("took", 6),
         Column("tokens", 6, 5),
         Column("cost", 7, 6),
-        Column("how", 2, 7, left=True),
+        Column("how", 2, 3, left=True),
     )
     cells = [
         (

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from egoscope.cli.monitor_text import Glyphs
     from egoscope.query import Trace, TraceSpan
+
+MOST_LEVELS: Final = 8
+LAST_LEVELS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,9 @@ class Branch:
 
     def lead(self, glyphs: Glyphs) -> str:
         """Return the lines that lead to the span."""
+        if self.depth > MOST_LEVELS:  # so deep the name would find no room: the depth as a number, and the last levels
+            above = Branch(self.span, self.ending[-LAST_LEVELS:]).lead(glyphs)
+            return f"{self.depth}: {above}"
         through, last, down = ("| ", "`-", "|-") if glyphs.spark.isascii() else ("│ ", "└─", "├─")
         above = "".join("  " if ended else through for ended in self.ending[:-1])
         return above + (last if self.ending[-1] else down) + " " if self.ending else ""
