@@ -270,7 +270,7 @@ class FakeQuery:
     since: dt.datetime | None = None
     """Everything ended before this moment; None: just now."""
     error: Exception | None = None
-    asked: list[str] = field(default_factory=lambda: list[str]())
+    asked: list[str] = field(default_factory=list[str])
     closed: bool = False
 
     def get_executions(

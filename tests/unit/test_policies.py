@@ -10,10 +10,10 @@ from converted import KEY, Converting, scalars
 from ego_lines import completed, invoked
 
 from egoscope.errors import ConfigError
+from egoscope.feeds import build_format
 from egoscope.policies import load_policy
 from egoscope.redaction import AuditKey
 from egoscope.rules import Action
-from egoscope.feeds import build_format
 
 if TYPE_CHECKING:
     from pathlib import Path
