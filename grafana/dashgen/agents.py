@@ -56,11 +56,11 @@ def in_numbers() -> list[Builder[Panel]]:
     )
     return [
         at(0, 0, 4, 4, runs.verdict(kind, "Are they well?")),
-        at(4, 0, 4, 4, runs.running(kind)),
-        at(8, 0, 3, 4, runs.number("Executions", "Executions that ended, exactly", counted(kind.ends()))),
-        at(11, 0, 2, 4, errors),
-        at(13, 0, 3, 4, runs.success(kind)),
-        at(16, 0, 3, 4, runs.latency(kind)),
+        at(4, 0, 3, 4, runs.running(kind)),
+        at(7, 0, 3, 4, runs.number("Executions", "Executions that ended, exactly", counted(kind.ends()))),
+        at(10, 0, 2, 4, errors),
+        at(12, 0, 3, 4, runs.success(kind)),
+        at(15, 0, 4, 4, runs.latency(kind)),
         at(19, 0, 3, 4, runs.last_event(kind)),
         at(22, 0, 2, 4, spent),
     ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from grafana_foundation_sdk.builders import common as common_builders
+from grafana_foundation_sdk.builders.dashboard import FieldColor
+from grafana_foundation_sdk.models.dashboard import FieldColorModeId
 
 from dashgen import frame, graph, grids, runs
 from dashgen.colours import GOOD, SERIES, WARNING, steps
@@ -41,11 +43,11 @@ def in_numbers() -> list[Builder[Panel]]:
     )
     return [
         at(0, 0, 4, 4, runs.verdict(RUNS, "Do they run well?")),
-        at(4, 0, 4, 4, runs.running(RUNS)),
-        at(8, 0, 3, 4, runs.number("Runs", "Runs of flows that ended in the chosen time", counted(RUNS.ends()))),
-        at(11, 0, 2, 4, failed),
-        at(13, 0, 3, 4, runs.success(RUNS)),
-        at(16, 0, 3, 4, runs.latency(RUNS)),
+        at(4, 0, 3, 4, runs.running(RUNS)),
+        at(7, 0, 3, 4, runs.number("Runs", "Runs of flows that ended in the chosen time", counted(RUNS.ends()))),
+        at(10, 0, 2, 4, failed),
+        at(12, 0, 3, 4, runs.success(RUNS)),
+        at(15, 0, 4, 4, runs.latency(RUNS)),
         at(19, 0, 3, 4, runs.last_event(RUNS)),
         at(22, 0, 2, 4, nodes),
     ]
@@ -126,7 +128,7 @@ def how_long() -> timeseries.Panel:
 def at_work() -> statetimeline.Panel:
     """Return a lane for each flow: when it ran."""
     # The most at once between two points: most runs are over before the next one.
-    busy = f"sum by ({s.FLOW}) (max_over_time({RUNS.of(c.FLOW_RUNNING)}[$__interval])) > 0"
+    busy = f"sum by ({s.FLOW}) (max_over_time({RUNS.of(c.FLOW_RUNNING)}[$__interval]))"
     return (
         lanes(
             "When each flow ran",
@@ -135,7 +137,8 @@ def at_work() -> statetimeline.Panel:
         )
         .max_data_points(400)
         .no_value("none ran")
-        .thresholds(steps((None, SERIES[0]), (2, SERIES[4]), (5, SERIES[1]), (10, SERIES[6])))
+        .color_scheme(FieldColor().mode(FieldColorModeId.THRESHOLDS))
+        .thresholds(steps((None, "transparent"), (1, SERIES[0]), (2, SERIES[4]), (5, SERIES[1]), (10, SERIES[6])))
     )
 
 

@@ -175,12 +175,13 @@ def marks() -> list[Builder[BuiltAnnotation]]:
     # Where there are many, their lines would hide what they are drawn on.
     few = f"sum (increase({started}[$__range] anchored @ end())) <= {MOST_STARTS}"
     failed = of(c.CALLS, CHOSEN, FAILED)
-    # Where it begins, not every step of it.
+    # Where they begin, not every step of them.
+    fires = 'ALERTS{alertstate="firing"}'
     burst = f"{counted(failed, '5m')} >= 5 unless sum (increase({failed}[5m] anchored offset $__interval)) >= 5"
     return [
         _annotation("Process starts", GOOD, f"{starts} and on () ({few})", "The agent's process started"),
         _annotation("Failure bursts", WARNING, burst, "Five or more calls failed within five minutes"),
-        _annotation("Alerts", ERROR, 'ALERTS{alertstate="firing"}', "{{alertname}}"),
+        _annotation("Alerts", ERROR, f"{fires} unless {fires} offset $__interval", "{{alertname}}"),
     ]
 
 

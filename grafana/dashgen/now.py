@@ -84,7 +84,11 @@ def is_it_well() -> list[Builder[Panel]]:
         .thresholds(steps((None, GOOD), (QUIET_S, WARNING), (4 * QUIET_S, ERROR)))
     )
     alerts = (
-        tile("Alerts", "Alerts that fire now", metric('count(ALERTS{alertstate="firing"}) or vector(0)', instant=True))
+        tile(
+            "Alerts",
+            "Alerts that fire now and ask for somebody: critical ones and warnings",
+            metric('count(ALERTS{alertstate="firing", severity!="info"}) or vector(0)', instant=True),
+        )
         .unit("none")
         .decimals(0)
         .thresholds(steps((None, GOOD), (1, ERROR)))

@@ -165,7 +165,8 @@ def running(kind: Kind) -> stat.Panel:
             set_by(
                 "byName",
                 "oldest for",
-                unit="dtdurations",
+                unit="s",
+                decimals=1,
                 thresholds=steps((None, SERIES[0]), (STUCK_S / 3, WARNING), (STUCK_S, ERROR)).build(),
             )
         ],

@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.request
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
@@ -51,9 +51,11 @@ def make_trouble(there: Filled) -> None:
 
 
 def _fail_calls(there: Filled) -> None:
-    """A burst of calls that fail, and one that has been waiting for its end for too long."""
+    """A burst of calls that fail, a private one, and one that has been waiting for its end for too long."""
     failed = now_line("Tool execution failed", level="ERROR", tool_name="recall", exception="ValueError: 1")
     append(there.log, *(line for _ in range(FAILURES) for line in (now_line(tool_name="recall", tool_args={}), failed)))
+    private = now_line(tool_name="remember", tool_args={"private": True})
+    append(there.log, private, now_line("Tool execution completed", tool_name="remember"))
     append(there.sidecar.logs / "ego-mcp-gone.log", now_line(tool_name="remember", tool_args={}, ahead_s=-1500.0))
     unfinished = 'sum(increase(ego_calls_total{outcome="unfinished"}[15m] anchored))'
     wait_for(lambda: there.prometheus.value(unfinished), within_s=TOLD_S, what="a call is told as unfinished")
@@ -87,23 +89,27 @@ def _fail_agents(there: Filled) -> None:
 
 
 def _fail_flows(there: Filled) -> None:
-    """A run that fails at a node."""
+    """A run that fails at a node, and one that has been going on for hours."""
     trace, flow = uuid4().hex, uuid4().hex
-    at = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+    now = datetime.now(UTC).replace(tzinfo=None)
+    at, long_ago = (one.isoformat(timespec="microseconds") for one in (now, now - timedelta(seconds=STUCK_S)))
+    entry = "{'entry': 'greet'}"
     rows = (
-        (flow, trace, None, "flow", "chat_bot", "{'entry': 'greet'}"),
-        (uuid4().hex, trace, flow, "node", "greet", "{'node_type': 'Agent'}"),
+        (flow, trace, None, "flow", "chat_bot", entry, "ERROR", at, at),
+        (uuid4().hex, trace, flow, "node", "greet", "{'node_type': 'Agent'}", "ERROR", at, at),
+        (uuid4().hex, uuid4().hex, None, "flow", "chat_bot", entry, None, long_ago, None),
     )
     with closing(sqlite3.connect(there.illumo, timeout=TOLD_S)) as db, db:
         for row in rows:
             db.execute(
-                "INSERT INTO spans (span_id, trace_id, parent_span_id, kind, name, attributes, start_time, end_time,"
-                " service_name, status, error, timeout)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'illumo-flow', 'ERROR', 'ValueError: 1', 0)",
-                (*row, at, at),
+                "INSERT INTO spans (span_id, trace_id, parent_span_id, kind, name, attributes, status, start_time,"
+                " end_time, service_name, timeout) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'illumo-flow', 0)",
+                row,
             )
     failed = 'sum(increase(agent_flow_runs_total{outcome="error"}[5m] anchored))'
     wait_for(lambda: there.prometheus.value(failed), within_s=TOLD_S, what="a failed run is told")
+    stuck = f"max(time() - (agent_flow_running_oldest_seconds > 0)) > {STUCK_S - TOLD_S}"
+    wait_for(lambda: there.prometheus.value(stuck), within_s=TOLD_S, what="a run that goes on for long is told")
 
 
 def _refuse_and_misread(there: Filled) -> None:
