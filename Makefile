@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help start stop test check format lock stack bench dashboards look screenshots demo clean
+.PHONY: help start stop backup restore test check format lock stack bench dashboards look screenshots demo clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -36,6 +36,19 @@ endif
 
 stop: ## Stop what `make start` started with Docker; data is kept
 	docker compose --profile demo down
+
+BACKUP_DIR ?= backups
+# Directories of servers that are plain processes: PLACES="--state DIR --prometheus DIR …"; see docs/operations.md
+PLACES ?=
+FROM ?=
+KEY ?=
+
+backup: ## Everything into BACKUP_DIR, the pseudonym key apart; with Docker all is stopped for the copy
+	@$(PYTHON) -m tools.backup backup --to "$(BACKUP_DIR)" $(PLACES)
+
+restore: ## FROM=a backup, into an empty place; KEY= where its key was moved
+	@test -n "$(FROM)" || { echo "restore: say which backup: make restore FROM=$(BACKUP_DIR)/egoscope-…" >&2; exit 1; }
+	@$(PYTHON) -m tools.backup restore --from "$(FROM)" $(if $(KEY),--key-file "$(KEY)") $(PLACES)
 
 test: $(VENV)/.dev ## All tests; builds or finds the servers they need
 	@test "$${EGOSCOPE_STACK:-auto}" = containers || $(PYTHON) tools/stack.py || test "$${EGOSCOPE_REQUIRE_STACK:-0}" != 1
