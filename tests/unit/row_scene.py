@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from egoscope.convert.ids import Ids
     from egoscope.convert.series import SeriesRow
     from egoscope.redaction import Policy
+    from egoscope.sources.database_roster import AwaitedDatabase
     from egoscope.sources.followed_database import FollowedDatabase
     from egoscope.sources.row_checkpoint import DatabaseCheckpoint
 
@@ -172,7 +173,7 @@ class Follower:
             portable=portable,
         )
 
-    def read(self, unit: FollowedDatabase, limit_bytes: int = 1 << 20) -> bool:
+    def read(self, unit: FollowedDatabase | AwaitedDatabase, limit_bytes: int = 1 << 20) -> bool:
         """Read and convert once; return whether there was something."""
         page = unit.read(limit_bytes)
         if page is None:
@@ -238,7 +239,20 @@ def mark(run_id: str, at_s: float) -> tuple[str, Sequence[Any]]:
     return "INSERT INTO marks (run, at) VALUES (?,?)", (run_id, T0 + round(at_s * S))
 
 
+RENUMBER: Final = (
+    "CREATE TABLE other AS SELECT * FROM runs ORDER BY rowid",
+    "DELETE FROM runs",
+    "INSERT INTO runs SELECT * FROM other ORDER BY rowid",
+    "DROP TABLE other",
+)
+"""Give rows new rowids, one after the other from 1, as restoring a dump does, and as `VACUUM` may.
+
+This SQLite's `VACUUM` does so only in a table without any index.
+"""
+
+
 def vacuum(path: Path) -> None:
-    """Give rows new rowids, one after the other from 1."""
+    """Give rows new rowids, and room back."""
+    write(path, *RENUMBER)
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("VACUUM")

@@ -128,7 +128,7 @@ def test_live_databases_come_before_backlog_and_older_backlog_first(tmp_path: Pa
     for name in ("b", "a"):
         write(tmp_path / f"{name}.db", RUNS, run(name, 1, 2))
     write(tmp_path / "c.db", run("d", 1, 2))
-    assert [unit.path.rpartition("/")[2] for unit in follower.feed.scan()] == ["c.db", "b.db", "a.db"]
+    assert [unit.checkpoint.path.rpartition("/")[2] for unit in follower.feed.scan()] == ["c.db", "b.db", "a.db"]
 
 
 def test_nothing_is_read_again_while_nothing_changed(path: Path) -> None:

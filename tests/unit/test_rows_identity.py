@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from row_scene import MARKS, NOW_S, RUNS, T0, Follower, RunsFormat, S, mark, run, stop, vacuum, write
 
+from egoscope.sources import database_roster, followed_database
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -175,6 +177,25 @@ def test_a_backup_that_is_a_little_older_goes_on_and_repeats_nothing(path: Path,
     assert len(follower.stories) == 1
 
 
+@pytest.mark.parametrize("rows", [30, MANY])
+def test_a_backup_of_a_database_that_was_cleared_goes_on_in_its_old_life(tmp_path: Path, rows: int) -> None:
+    path = tmp_path / "a.db"
+    write(path, RUNS, *(run(f"r{at}", at, at + 0.5) for at in range(rows)), run("runs", MANY))
+    follower = Follower(path).everything()
+    first = follower.unit.source
+    shutil.copy(path, tmp_path / "backup")
+    write(path, "DELETE FROM runs")
+    follower.everything()
+    write(path, run("new", MANY + 1, MANY + 2))
+    follower.everything()
+    (tmp_path / "backup").rename(path)
+    write(path, run("newer", MANY + 3, MANY + 4))
+    follower.everything()
+    assert follower.unit.source == first
+    assert len(ends(follower)) == rows + 2
+    assert follower.stories[first].kinds.count("started") == (2 if rows == 30 else 1)
+
+
 # --- copies ----------------------------------------------------------------------------------------------------------
 
 
@@ -283,6 +304,47 @@ def test_a_database_that_is_not_there_at_the_start_goes_on_when_it_is_back(path:
     write(path, run("new", MANY, MANY + 0.5))
     follower.everything()
     assert ends(follower) == [*ALL, MANY + 0.5]
+
+
+def test_a_known_database_that_is_locked_at_the_start_has_unread_rows_and_nothing_else(path: Path) -> None:
+    """So nothing of it expires, and its series are not kept alive beyond what was read."""
+    follower = Follower(path).everything()
+    source = follower.unit.source
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("BEGIN EXCLUSIVE")
+        follower = restarted(follower, path)
+        (awaited,) = follower.feed.scan()
+        assert (awaited.checkpoint.source, awaited.live, awaited.unread_bytes > 0) == (source, False, True)
+        assert awaited.read(1) is None
+        assert follower.reasons() == ["LOCKED"]
+    follower.everything()
+    assert follower.feed.scan() in ([], follower.feed.units())
+    assert follower.reasons() == []
+    write(path, "DELETE FROM runs")
+    follower.everything()
+    assert follower.feed.scan() == []  # without rows there is nothing to wait for
+
+
+def test_a_long_search_is_cut_into_steps_and_nothing_is_decided_before_its_end(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follower = Follower(path).everything()
+    write(path, "DELETE FROM runs WHERE id = 'r3'", *(run(f"new{at}", MANY, MANY + at) for at in range(50)))
+    vacuum(path)
+    assert ends(follower) == ALL
+    for module in (database_roster, followed_database):
+        monkeypatch.setattr(module, "_SEARCH_KEYS", 10)
+        monkeypatch.setattr(module, "_SEARCH_S", 0)
+    follower = restarted(follower, path)
+    steps = 0
+    while not follower.feed.units():
+        assert len(follower.feed.scan()) == 1
+        steps += 1
+    assert steps > 10  # the rows that were read last stand behind fifty new ones
+    for _ in range(20):
+        follower.once()
+    assert ends(follower) == [*ALL, *(MANY + at for at in range(50))]
+    assert len(follower.stories) == 1
 
 
 def test_a_known_database_is_recognised_before_its_copy(path: Path, tmp_path: Path) -> None:

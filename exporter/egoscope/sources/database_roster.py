@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+import time
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-from egoscope.sources.databases import COMPANIONS, DatabaseFile, Signature, UnreadableDatabaseError
+from egoscope.sources.databases import COMPANIONS, DatabaseFile, Signature, UnreadableDatabaseError, layouts_of
 from egoscope.sources.discovery import Key, Problem, Reason, Sighting, printable
 from egoscope.sources.followed_database import FollowedDatabase
 from egoscope.sources.row_checkpoint import DatabaseCheckpoint
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from egoscope.sources.row_pages import Layout, Snapshot
 
 _SEARCH_KEYS: Final = 2000
+_SEARCH_S: Final = 0.5
 
 
 class _Copy(NamedTuple):
@@ -29,10 +31,26 @@ class _Copy(NamedTuple):
     signature: Signature
 
 
+_Start: TypeAlias = DatabaseCheckpoint | _Copy
+"""What a newcomer is: one to follow, from there, or one to set aside."""
+
+
+class AwaitedDatabase:
+    """A known database that is there, and cannot be read yet. Until it is, its rows are unread."""
+
+    live = False
+
+    def __init__(self, checkpoint: DatabaseCheckpoint, unread_bytes: int) -> None:
+        self.checkpoint, self.unread_bytes = checkpoint, unread_bytes
+
+    def read(self, limit_bytes: int) -> None:
+        """Return that there is nothing."""
+
+
 class DatabaseRoster:
     """All databases: followed, set aside as copies, or departed. `update` brings it in line with what a scan found.
 
-    `derive_id(device, inode, head)` names a new one.
+    `derive_id(device, inode, head)` names a new one. `awaited`: known ones that could not be recognised just now.
     """
 
     def __init__(
@@ -53,6 +71,8 @@ class DatabaseRoster:
         self._units: dict[Key, FollowedDatabase] = {}
         self._files: dict[Key, DatabaseFile] = {}  # of those that are not followed
         self._copies: dict[Key, _Copy] = {}
+        self._searched: dict[Key, dict[str, Search]] = {}  # of newcomers, for rows of those that were known there
+        self.awaited: list[AwaitedDatabase] = []
         self._problems: list[Problem] = []
         self._gone_unread: dict[str, Problem] = {}
 
@@ -62,7 +82,7 @@ class DatabaseRoster:
 
     def update(self, survey: Survey) -> Sequence[Problem]:
         """Follow what is new, let go of what is over; return what could not be read, or is set aside."""
-        self._problems = []
+        self._problems, self.awaited = [], []
         now = self._clock()
         seen = {key: one for key, one in survey.files.items() if not one.path.endswith(COMPANIONS)}
         for key, unit in list(self._units.items()):
@@ -72,6 +92,7 @@ class DatabaseRoster:
                 self._retire(unit, now)
         for key in (self._files.keys() | self._copies.keys()) - seen.keys():
             self._copies.pop(key, None)
+            self._searched.pop(key, None)
             if key in self._files:
                 self._files.pop(key).close()
         newcomers = [one for key, one in seen.items() if key not in self._units]
@@ -117,40 +138,77 @@ class DatabaseRoster:
         if copy and copy == _Copy(copy.source, self._is_followed(copy.source), signature):
             self._set_aside(seen, copy)
             return
-        start: DatabaseCheckpoint | _Copy | None = None
         try:
-            with file.snapshot() as snapshot:
-                start = self._recognise(seen, signature, snapshot)
+            start = self._recognise(seen, file, signature)
         except UnreadableDatabaseError as error:
             self._problems.append(Problem(printable(seen.path), error.reason, error.detail))
-            return
+            start = Reason.UNREADABLE
         if isinstance(start, _Copy):
             self._set_aside(seen, start)
-        elif start is not None:
+        elif isinstance(start, DatabaseCheckpoint):
             self._follow(start, seen, file, signature)
+        elif start is not None:
+            self.awaited += [AwaitedDatabase(one, signature.bytes) for one in self._known_here(seen)]
 
-    def _recognise(self, seen: Sighting, signature: Signature, snapshot: Snapshot) -> DatabaseCheckpoint | _Copy | None:
-        """Return what a database is; None as long as it has no rows."""
-        layouts = FollowedDatabase.layouts(snapshot, self._format)
+    def _recognise(self, seen: Sighting, file: DatabaseFile, signature: Signature) -> _Start | Search | None:
+        """Return what a database is; None as long as it has no rows, a search while that is not over."""
+        give_up = time.monotonic() + _SEARCH_S
+        searched = self._searched.setdefault(seen.key, {})
+        while True:
+            with file.snapshot() as snapshot:
+                start = self._compare(seen, signature, snapshot, searched)
+            if not isinstance(start, Search):
+                del self._searched[seen.key]
+                return start
+            if time.monotonic() > give_up:
+                return start
+
+    def _compare(
+        self, seen: Sighting, signature: Signature, snapshot: Snapshot, searched: dict[str, Search]
+    ) -> _Start | Search | None:
+        """Return what a database is, or the search that leads a step further; None if it has no rows."""
+        layouts = layouts_of(snapshot, self._format)
         edges = ((layout, snapshot.edge(layout)) for layout in layouts.values())
         layout, first = next(((layout, edge) for layout, edge in edges if edge), (None, None))
         if layout is None or first is None:
             return None
-        here = sorted(self._departed.values(), key=lambda one: (one.device, one.inode) != seen.key)
-        for known in here:
+        last = snapshot.edge(layout, last=True) or first
+        here = self._known_here(seen)
+        for known in (*here, *self._departed.values()):
             if _is_in(snapshot, layouts, known):
                 return known
-        last = snapshot.edge(layout, last=True) or first
         for unit in self:
             if unit.head == first[1] or _is_in(snapshot, layouts, unit.checkpoint) or unit.holds(layout.table, *last):
                 return _Copy(unit.source, original_followed=True, signature=signature)
-        for known in here:
-            if seen.key == (known.device, known.inode) or printable(seen.path) == known.path:
-                if _is_somewhere_in(snapshot, layouts, known):
-                    return known
-            elif known.head == first[1] and last[0] <= _position(known, layout.table):
+        alike = [known for known in self._departed.values() if known.head == first[1] and known not in here]
+        for known in (*here, *alike):
+            search = self._search(snapshot, layouts, known, searched)
+            if search is not None:
+                return search if not search.over else known
+        for known in alike:
+            if last[0] <= _position(known, layout.table):
                 return _Copy(known.source, original_followed=False, signature=signature)
         return DatabaseCheckpoint(self._new_source(*seen.key, first[1]), "", *seen.key, first[1], [])
+
+    def _search(
+        self, snapshot: Snapshot, layouts: Mapping[str, Layout], known: DatabaseCheckpoint, searched: dict[str, Search]
+    ) -> Search | None:
+        """Look further for any row that was read last: `VACUUM` may have moved them all. None: it is not that one."""
+        position = _identity(known, layouts)
+        if position is None:
+            return None
+        layout = layouts[position.name]
+        search = searched.get(known.source) or Search(FollowedTable(layout.table, position))
+        searched[known.source] = search
+        if not search.over:
+            search.step(snapshot, layout, _SEARCH_KEYS)
+        return search if not search.over or FollowedTable(layout.table, position).relocate(search.found) else None
+
+    def _known_here(self, seen: Sighting) -> list[DatabaseCheckpoint]:
+        """Return what was known under this inode, or else under this path, and is not followed."""
+        key, path = seen.key, printable(seen.path)
+        known = [one for one in self._departed.values() if key == (one.device, one.inode) or path == one.path]
+        return sorted(known, key=lambda one: key != (one.device, one.inode))
 
     def _new_source(self, device: int, inode: int, head: bytes) -> str:
         """Derive an id; one that stands for another life of the same database already is not given again."""
@@ -210,16 +268,3 @@ def _is_in(snapshot: Snapshot, layouts: Mapping[str, Layout], known: DatabaseChe
         return False
     layout = layouts[position.name]
     return FollowedTable(layout.table, position).standing_landmark(snapshot, layout) is not None
-
-
-def _is_somewhere_in(snapshot: Snapshot, layouts: Mapping[str, Layout], known: DatabaseCheckpoint) -> bool:
-    """Whether any row that was read last stands anywhere: `VACUUM` may have moved them all."""
-    position = _identity(known, layouts)
-    if position is None:
-        return False
-    layout = layouts[position.name]
-    table = FollowedTable(layout.table, position)
-    search = Search(table)
-    while not search.step(snapshot, layout, _SEARCH_KEYS):
-        pass
-    return table.relocate(search.found)

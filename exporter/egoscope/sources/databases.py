@@ -8,7 +8,6 @@ the database, from clearing up its write-ahead log. What is never done: wait for
 
 from __future__ import annotations
 
-import errno
 import os
 import sqlite3
 import stat
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from egoscope.sources.row_checkpoint import RowDigests
+    from egoscope.sources.row_format import RowFormat
+    from egoscope.sources.row_pages import Layout
 
 COMPANIONS: Final = ("-wal", "-shm", "-journal")
 """What SQLite puts beside a database; never a database itself."""
@@ -192,6 +193,16 @@ def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")
 
 
-def is_vanished(error: OSError) -> bool:
-    """Whether a path leads nowhere."""
-    return error.errno in (errno.ENOENT, errno.ENOTDIR)
+def layouts_of(snapshot: Snapshot, row_format: RowFormat) -> dict[str, Layout]:
+    """Return how each table is selected. Raises UnreadableDatabaseError where what must be there is not."""
+    layouts: dict[str, Layout] = {}
+    for at, table in enumerate(row_format.tables):
+        layout = snapshot.layout(table)
+        if layout is None:
+            if at == 0:
+                raise UnreadableDatabaseError(Reason.MISSING_TABLE, table.name)
+            continue
+        if layout.missing:
+            raise UnreadableDatabaseError(Reason.MISSING_COLUMN, f"{table.name}.{layout.missing[0]}")
+        layouts[table.name] = layout
+    return layouts

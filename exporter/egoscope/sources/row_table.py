@@ -61,9 +61,9 @@ class FollowedTable:
         )
 
     @property
-    def known_rows(self) -> int:
-        """How many of the rows that were read would be known again."""
-        return len(self.landmarks) + len(self.strays)
+    def knows_everything(self) -> bool:
+        """Whether all rows that were read would be known again: then nothing is missed from 0, nor read twice."""
+        return self.rows <= len(self.landmarks) + len(self.strays)
 
     def knows(self, digest: bytes) -> bool:
         """Whether this row was read, as far as can be told."""
@@ -98,20 +98,31 @@ class FollowedTable:
         All that was read must be in front of the new position, or known: all that is behind it is read again. A row
         whose rowid has grown was replaced, and tells nothing about others; `VACUUM` makes them smaller.
         """
-        moved = [(found[digest], was) for digest, was in self.landmarks.items() if digest in found]
-        self._stray(list(self.landmarks))
-        # Where all that was read would be known again nothing can be missed from the beginning, nor read twice.
-        everything_is_known = self.rows <= self.known_rows
-        if not (moved or (everything_is_known and found)):
+        moved = sorted((found[digest], was, digest) for digest, was in self.landmarks.items() if digest in found)
+        if not (moved or (self.knows_everything and found)):
             return False
+        anchors = [now for now, was, _ in moved if now <= was] or [now for now, *_ in moved]
+        self.rowid = 0 if self.knows_everything else anchors[0]
+        self._stray([digest for digest in self.landmarks if digest not in found])
+        self.landmarks = {digest: now for now, _, digest in moved}
         for digest, running in self.running.items():
             running.rowid = found.get(digest, running.rowid)
-        anchors = [now for now, was in moved if now <= was] or [now for now, _ in moved]
-        self.rowid = 0 if everything_is_known else min(anchors)
-        for digest in [digest for digest, now in found.items() if now == self.rowid and digest in self.strays]:
-            del self.strays[digest]
-            self.landmarks[digest] = self.rowid
         return True
+
+    def end(self) -> list[Running]:
+        """Return what ran; nothing that was read is there any more.
+
+        Should it be there again one day, because a backup was restored, what ran then runs anew.
+        """
+        gone = list(self.running.values())
+        if self.knows_everything:
+            self.rowid = 0
+            for digest in self.running:
+                self.rows -= digest in self.landmarks or digest in self.strays
+                self.landmarks.pop(digest, None)
+                self.strays.pop(digest, None)
+        self.running.clear()
+        return gone
 
     def start_again(self) -> None:
         """Read from the beginning: nothing that was read is there any more."""
@@ -133,14 +144,16 @@ class Search:
         self._wanted = set(table.landmarks) | set(table.running)
         self._also = set(table.strays)
         self._below: int | None = None
+        self.over = False
         self.found: dict[bytes, int] = {}
 
     def step(self, snapshot: Snapshot, layout: Layout, keys: int) -> bool:
-        """Look at so many more rows; return whether the search is over."""
+        """Look at so many more rows; return whether the search is `over`."""
         rows = snapshot.keys_below(layout, self._below, keys)
         for rowid, digest in rows:
             if digest in self._wanted or digest in self._also:
                 self.found.setdefault(digest, rowid)
                 self._wanted.discard(digest)
             self._below = rowid
-        return len(rows) < keys or not self._wanted
+        self.over = len(rows) < keys or not self._wanted
+        return self.over

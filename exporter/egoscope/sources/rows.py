@@ -5,7 +5,7 @@ follows from it:
 
 - *rows inserted, updated, replaced*: see `replay.py`. A row that runs is looked at again until it is final.
 - *newest rows deleted*: reading goes on behind the newest row read that is still there; what moved is known again.
-- *`VACUUM`*: rowids become others; the place is found again by the digests of the rows read last.
+- *`VACUUM`, a dump restored*: rowids may become others; the place is found again by the digests of rows read last.
 - *all rows deleted, another database in its place*: that life is over; what is there now has a new id, and is read from
   its beginning.
 - *moved, restored from a backup*: recognised by the rows read last, it goes on where it was.
@@ -29,9 +29,9 @@ from egoscope.convert import semconv as s
 from egoscope.convert.ids import Ids, instance_id
 from egoscope.sources.database_roster import DatabaseRoster
 from egoscope.sources.discovery import Discovery, Problem, Reason
-from egoscope.sources.followed_database import PAGE_ROWS, FollowedDatabase, RowPage
 from egoscope.sources.replay import Happened
 from egoscope.sources.row_checkpoint import DatabaseCheckpoint, RowDigests
+from egoscope.sources.row_reader import PAGE_ROWS, RowPage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from egoscope.convert.series import SeriesRow
     from egoscope.model.telemetry import Attribute
     from egoscope.redaction import Policy
+    from egoscope.sources.database_roster import AwaitedDatabase
+    from egoscope.sources.followed_database import FollowedDatabase
     from egoscope.sources.row_format import RowConversion, RowFormat
 
 logger = logging.getLogger(__name__)
@@ -125,15 +127,19 @@ class RowFeed(Generic[StateT]):
         """What the state file keeps of a conversion."""
         return self._state_type
 
-    def scan(self) -> Sequence[FollowedDatabase]:
-        """Look again; return the databases in which there may be something new: live ones first, then the oldest."""
+    def scan(self) -> Sequence[FollowedDatabase | AwaitedDatabase]:
+        """Look again; return the databases in which there may be something new: live ones first, then the oldest.
+
+        Known ones that cannot be read yet come last: they are not read to their end.
+        """
         survey = self._discovery.look()
         self._problems = self._roster.update(survey)
         self._directories = frozenset(survey.directories)
         self._problems = [*survey.problems, *self._problems]
         self._note_problems()
         unread = [unit for unit in self._roster if unit.may_have_rows]
-        return sorted(unread, key=lambda unit: (not unit.live, 0 if unit.live else unit.changed_ns, unit.path))
+        unread.sort(key=lambda unit: (not unit.live, 0 if unit.live else unit.changed_ns, unit.path))
+        return [*unread, *self._roster.awaited]
 
     def units(self) -> Sequence[FollowedDatabase]:
         """Return every database that is followed now."""

@@ -1,0 +1,166 @@
+"""Reading a database's next page: how far time comes with it, and which running rows are to be looked at for that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from egoscope.sources.replay import Replay, Step, TimedPage, read_times
+from egoscope.sources.row_pages import Page
+from egoscope.sources.row_table import NOT_LOOKED_AT, FollowedTable, Running
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from egoscope.sources.row_format import RowFormat
+    from egoscope.sources.row_pages import Layout, RawRow, Snapshot
+
+PAGE_ROWS: Final = 500
+"""One read transaction reads no more rows of a table than this."""
+_FEWEST_ROWS: Final = 16
+
+
+class RowPage(msgspec.Struct, frozen=True):
+    """What happened next, in the order of time. It holds content.
+
+    `rows`: how many rows were passed. `unknown`: by table, how many columns no policy knows.
+    """
+
+    steps: Sequence[Step]
+    rows: int
+    unknown: Mapping[str, int]
+
+    @property
+    def count(self) -> int:
+        """Rows that were passed or looked at again."""
+        return max(self.rows, len(self.steps))
+
+    def __repr__(self) -> str:
+        return f"RowPage({self.rows} rows, {len(self.steps)} steps)"
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What one transaction read: new rows, and what stands where rows ran.
+
+    `moment_ns`: time comes to here, None: to now. `more`: there is more to read. `unread`: which share of the rows is.
+    """
+
+    timed: Sequence[TimedPage] = ()
+    moment_ns: int | None = None
+    looks: Sequence[tuple[FollowedTable, Running, RawRow | None]] = ()
+    more: bool = True
+    unread: float = 1.0
+    unknown: Mapping[str, int] = {}
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the database was read to its end."""
+        return self.moment_ns is None and not self.more
+
+
+class RowReader:
+    """Reads the tables of one database, and replays them."""
+
+    def __init__(self, row_format: RowFormat, tables: Sequence[FollowedTable], page_rows: int) -> None:
+        self._format, self._tables, self._page_rows = row_format, tables, page_rows
+        self._wanted = {table.table.name: page_rows for table in tables}
+
+    def read(
+        self, snapshot: Snapshot, layouts: Mapping[str, Layout], limit_bytes: int, *, now_ns: int, version: int
+    ) -> Reading:
+        """Read what comes next, changing nothing. `version`: changes whenever the database may have."""
+        running = [(table, one) for table in self._tables for one in table.running.values()]
+        if unlooked := [(table, one) for table, one in running if one.version == NOT_LOOKED_AT]:
+            # When they end must be known before time goes on.
+            return Reading(moment_ns=0, looks=self._look_at(snapshot, layouts, unlooked, limit_bytes))
+        timed = [self._timed_page(snapshot, layouts, table, limit_bytes, now_ns) for table in self._tables]
+        reaches = [page.reaches_ns for page in timed]
+        moment_ns = min((one for one in reaches if one is not None), default=None)
+        timed = [page.until(moment_ns) for page in timed]
+        again = {row.digest for page in timed for row in page.page.rows}
+        running = [(table, one) for table, one in running if one.digest not in again]
+        asked = [(table, one) for table, one in running if _may_have_ended(one, moment_ns, version)]
+        looks = self._look_at(snapshot, layouts, asked, limit_bytes)
+        if len(looks) < len(asked):
+            return Reading(moment_ns=0, looks=looks)
+        ends = sorted(
+            ((one.end_ns, table, one) for table, one in running if one.end_ns is not None), key=lambda one: one[0]
+        )
+        due = [(table, one) for end_ns, table, one in ends if moment_ns is None or end_ns <= moment_ns]
+        ended = self._look_at(snapshot, layouts, due, limit_bytes)
+        looks += ended
+        more = any(page.page.more for page in timed)
+        if len(ended) < len(due):  # time goes on no further than to the last of them
+            moment_ns, more = ended[-1][1].end_ns, True
+            timed = [page.until(moment_ns) for page in timed]
+        elif moment_ns is None:
+            missing = [(table, one) for table, one in running if one.missing and one.version == version]
+            looks += self._look_at(snapshot, layouts, missing, limit_bytes)
+            more = len(looks) < len(asked) + len(due) + len(missing)
+        unknown = {name: layout.unknown for name, layout in layouts.items() if layout.unknown}
+        return Reading(timed, moment_ns, looks, more, _share(snapshot, layouts, timed) if more else 0.0, unknown)
+
+    def _timed_page(
+        self, snapshot: Snapshot, layouts: Mapping[str, Layout], table: FollowedTable, limit_bytes: int, now_ns: int
+    ) -> TimedPage:
+        name = table.table.name
+        layout = layouts.get(name)
+        page = snapshot.page(layout, table.rowid, self._wanted[name], limit_bytes) if layout else Page()
+        return TimedPage(table, page, [read_times(self._format, name, row, now_ns) for row in page.rows])
+
+    def _look_at(
+        self,
+        snapshot: Snapshot,
+        layouts: Mapping[str, Layout],
+        due: Sequence[tuple[FollowedTable, Running]],
+        limit_bytes: int,
+    ) -> list[tuple[FollowedTable, Running, RawRow | None]]:
+        looks: list[tuple[FollowedTable, Running, RawRow | None]] = []
+        size = 0
+        for table, running in due[: self._page_rows]:
+            layout = layouts.get(table.table.name)
+            row = snapshot.row_at(layout, running.rowid) if layout else None
+            looks.append((table, running, row))
+            size += row.size if row else 0
+            if size >= limit_bytes:
+                break
+        return looks
+
+    def replay(self, reading: Reading, *, now_ns: int, version: int) -> RowPage | None:
+        """Take note of what was read, and tell what happened; None if nothing did."""
+        at_end = reading.moment_ns is None
+        replay = Replay(self._format, reading.moment_ns, now_ns, version)
+        for table, running, row in reading.looks:
+            replay.look_again(table, running, row, at_end=at_end)
+        for timed in reading.timed:
+            replay.take(timed)
+            name = timed.table.table.name
+            taken = len(timed.page.rows)
+            self._wanted[name] = (
+                min(self._page_rows, max(_FEWEST_ROWS, 2 * taken)) if timed.page.more else self._page_rows
+            )
+        if reading.timed:
+            replay.forget_expired(self._tables)
+        replay.give_up_oldest(self._tables)
+        steps, rows = replay.steps, sum(len(timed.page.rows) for timed in reading.timed)
+        return RowPage(steps, rows, reading.unknown) if steps or rows else None
+
+
+def _may_have_ended(running: Running, moment_ns: int | None, version: int) -> bool:
+    """Whether a running row is to be looked at before time comes to this moment, for it may end by then."""
+    changed = running.end_ns is None and running.version != version
+    return changed and (moment_ns is None or running.looked_ns < moment_ns)
+
+
+def _share(snapshot: Snapshot, layouts: Mapping[str, Layout], timed: Sequence[TimedPage]) -> float:
+    """Return which share of the rows will not have been read."""
+    unread = total = 0
+    for one in timed:
+        layout = layouts.get(one.table.table.name)
+        ends = snapshot.rowids(layout) if layout else None
+        if ends is not None:
+            rows = one.page.rows
+            unread += max(0, ends[1] - (rows[-1].rowid if rows else one.table.rowid))
+            total += ends[1] - ends[0] + 1
+    return min(1.0, unread / max(1, total))
