@@ -154,7 +154,7 @@ def running(kind: Kind) -> stat.Panel:
             "Running now",
             f"How many {kind.noun}s run, and for how long the oldest of them has been running: one that stays is stuck",
             metric(f"sum({kind.of(kind.running)}) or vector(0)", legend="running", instant=True),
-            metric(f"{oldest} or vector(0)", legend="oldest for", instant=True, ref="B"),
+            metric(f"{oldest} or vector(0)", legend="oldest", instant=True, ref="B"),
         )
         .unit("none")
         .decimals(0)
@@ -164,9 +164,9 @@ def running(kind: Kind) -> stat.Panel:
         [
             set_by(
                 "byName",
-                "oldest for",
+                "oldest",
                 unit="s",
-                decimals=1,
+                decimals=0,
                 thresholds=steps((None, SERIES[0]), (STUCK_S / 3, WARNING), (STUCK_S, ERROR)).build(),
             )
         ],
