@@ -129,7 +129,7 @@ def read_key(path: Path) -> bytes:
 
 
 def write_key(path: Path, key: bytes) -> None:
-    """Write the key into a new file that only its owner may read: the directory's."""
+    """Write the key into a new file that only its owner may read: who owns the state beside it."""
     if len(key) != KEY_BYTES:
         raise BackupError(f"a key has {KEY_BYTES} bytes, not {len(key)}")
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -142,7 +142,8 @@ def write_key(path: Path, key: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     if os.geteuid() == 0:
-        owner = path.parent.stat()
+        state = path.with_name(DATABASES[0])
+        owner = (state if state.exists() else path.parent).stat()
         os.chown(path, owner.st_uid, owner.st_gid)
 
 

@@ -166,14 +166,14 @@ class Compose:
         image = self.images["sidecar"]
         if not _succeeds("docker", "image", "inspect", image):
             self._compose("build", "--quiet", "sidecar")
-        return {part: Volume(part, self._volume(name), image) for part, name in PARTS.items()}
+        return {part: Volume(part, name, image) for part, name in self._volumes().items()}
 
     def make_volumes(self) -> None:
         """Make the volumes that are missing, with the labels by which compose knows its own."""
-        for name in PARTS.values():
-            labels = (f"project={self._configuration['name']}", f"volume={name}")
+        for part, name in self._volumes().items():
+            labels = (f"project={self._configuration['name']}", f"volume={PARTS[part]}")
             marks = [f"--label=com.docker.compose.{label}" for label in labels]
-            _run(["docker", "volume", "create", *marks, self._volume(name)])
+            _run(["docker", "volume", "create", *marks, name])
 
     def running(self) -> list[str]:
         """Return the services that run."""
@@ -193,8 +193,10 @@ class Compose:
                 print(f"starting {', '.join(running)}")
                 self._compose("start", *running)
 
-    def _volume(self, name: str) -> str:
-        return self._configuration["volumes"][name]["name"]
+    def _volumes(self) -> dict[str, str]:
+        """Return the engine's name of each part's volume; a service that was switched off has none."""
+        volumes = self._configuration["volumes"]
+        return {part: volumes[name]["name"] for part, name in PARTS.items() if name in volumes}
 
     @staticmethod
     def _compose(*words: str) -> str:
