@@ -42,6 +42,8 @@ NOT_RUN: Final = {
     "docs/getting-started.md: Start with Docker": "starts everything; tests/stack/test_compose_up.py does it too",
     "docs/getting-started.md: Start without Docker": "with a Docker engine it starts everything on this machine",
     "docs/operations.md: Health pages": "a fixed port; tests/unit/test_health.py asks the same pages of a free one",
+    "docs/operations.md: Restore": "stops everything on this machine; tests/stack/test_compose_backup.py does it apart",
+    "docs/operations.md: Disk a day": "takes minutes and all servers",
     "docs/operations.md: Upgrade": "fetches a newer version and starts everything",
     "docs/operations.md: Doctor": "asks every server at its fixed port; tests/unit/test_doctor.py",
 }
@@ -158,11 +160,15 @@ def test_the_certificate_of_the_page_can_be_made(tmp_path: Path) -> None:
     assert (tmp_path / "collector.crt").is_file()
 
 
-def test_the_backup_of_the_page_holds_the_key(reader: Path) -> None:
+def test_the_backup_of_the_page_holds_the_key_beside_the_data(reader: Path) -> None:
+    """That of plain processes; what the page does with Docker is tests/stack/test_compose_backup.py's."""
     state = reader / ".local" / "state" / "egoscope"
     assert run("EGO_MCP_LOG_PATH=demo-logs egoscope start --once", reader)[0] == 0
-    assert (state / "pseudonym.key").is_file()
-    (block,) = of("docs/operations.md: Backup")
-    status, said = run(f"{block.commands}\ntar -tzf egoscope-state.tar.gz", reader)
+    for name in ("prometheus", "loki", "tempo", "grafana"):
+        (reader / name).mkdir()
+    (_, block) = of("docs/operations.md: Backup")
+    status, said = run(f"cd {ROOT}\n{block.commands}", reader)
     assert status == 0, said
-    assert "egoscope/pseudonym.key" in said
+    (key,) = (reader / "backups").glob("*.key")
+    assert key.read_bytes() == (state / "pseudonym.key").read_bytes()
+    assert (key.with_suffix("") / "state.tar.gz").is_file()
