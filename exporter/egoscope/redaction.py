@@ -15,7 +15,7 @@ import msgspec
 from egoscope.rules import Action, Members, Reason, RefusedValueError, Time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from egoscope.model.telemetry import Attribute
     from egoscope.rules import Rule
@@ -84,6 +84,11 @@ class Policy:
         """Count something about records that no single rule can see."""
         self._audit[key] += records
 
+    def note_unread(self, names: Iterable[str], records: int) -> None:
+        """Count fields that were left where they are in so many records, unseen."""
+        for name in names:
+            self.note(_dropped_as(name, self.known_private), records)
+
     def drain_audit(self) -> dict[AuditKey, int]:
         """Return and reset what was counted since the last call, without content."""
         audit = self._audit
@@ -121,13 +126,7 @@ class Policy:
         return kept
 
     def _plan(self, keys: tuple[str, ...]) -> _Plan:
-        dropped = tuple(
-            AuditKey(name, Action.DROPPED, Reason.PRIVATE_FIELD.value)
-            if name in self.known_private
-            else AuditKey(UNKNOWN_FIELD, Action.DROPPED, Reason.NOT_IN_POLICY.value)
-            for name in keys
-            if name not in self.rules
-        )
+        dropped = tuple(_dropped_as(name, self.known_private) for name in keys if name not in self.rules)
         ruled = [name for name in keys if name in self.rules]
         passed = tuple(AuditKey(name, self.rules[name].action, "") for name in ruled)
         # The record's time is not a value among others: it was read before.
@@ -135,3 +134,10 @@ class Policy:
         members = tuple(name for name in ruled if isinstance(self.rules[name], Members))
         plan = self._plans[keys] = _Plan(steps, passed, dropped, members)
         return plan
+
+
+def _dropped_as(name: str, known_private: frozenset[str]) -> AuditKey:
+    """Return what the audit says of a field that no rule names; its name stands there only if the policy has it."""
+    if name in known_private:
+        return AuditKey(name, Action.DROPPED, Reason.PRIVATE_FIELD.value)
+    return AuditKey(UNKNOWN_FIELD, Action.DROPPED, Reason.NOT_IN_POLICY.value)

@@ -65,8 +65,8 @@ class RunsFormat:
         self.rows.append(row)
         return RowRecord(table, rowid, key, times.start_ns, times.end_ns, {})
 
-    def note_unknown_columns(self, table: str, rows: int, columns: int) -> None:
-        self.unknown[table] = self.unknown.get(table, 0) + rows * columns
+    def note_unread_columns(self, table: str, rows: int, columns: Sequence[str]) -> None:
+        self.unknown[table] = self.unknown.get(table, 0) + rows * len(columns)
 
 
 class Runs(msgspec.Struct):
@@ -216,6 +216,7 @@ def write(path: Path, *statements: str | tuple[str, Sequence[Any]], journal: str
     """Run statements in one transaction, on a connection of its own."""
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute(f"PRAGMA journal_mode = {journal}")
+        db.execute("PRAGMA synchronous = OFF")  # no power fails here, and disks are slow
         db.execute("BEGIN")
         for one in statements:
             statement, values = (one, ()) if isinstance(one, str) else one

@@ -227,12 +227,13 @@ def test_what_runs_has_ids_kind_and_name_and_nothing_of_it_is_audited() -> None:
     assert [policy.drain_audit() for policy in illumo.policies] == [{}, {}]
 
 
-def test_unknown_columns_are_counted_by_table() -> None:
+def test_columns_that_are_not_read_are_counted_by_table() -> None:
     illumo = illumo_format()
-    illumo.note_unknown_columns("spans", rows=3, columns=2)
-    illumo.note_unknown_columns("events", rows=5, columns=1)
+    illumo.note_unread_columns("spans", rows=3, columns=["a column of another version", "service_name"])
+    illumo.note_unread_columns("events", rows=5, columns=["message"])
     unknown = AuditKey("(unknown)", Action.DROPPED, "not_in_policy")
-    assert [policy.drain_audit() for policy in illumo.policies] == [{unknown: 6}, {unknown: 5}]
+    name, message = (AuditKey(one, Action.DROPPED, "private_field") for one in ("service_name", "message"))
+    assert [policy.drain_audit() for policy in illumo.policies] == [{unknown: 3, name: 3}, {message: 5}]
 
 
 def test_a_column_that_an_extension_allows_is_read_and_leaves_as_an_attribute(tmp_path: Path) -> None:

@@ -215,17 +215,19 @@ def test_the_audit_says_what_was_done_with_each_field() -> None:
     """By names that the policies know; every other one is (unknown)."""
     kagura = build_format()
     ended(execution(0, 2, tool_call(secret_key=1), {"type": "custom", "data": {}}, error="x"), kagura)
-    kagura.note_unknown_columns(EXECUTIONS, 3, 2)
+    kagura.note_unread_columns(EXECUTIONS, 3, ["metrics", "whatever_else"])
     rows, events = (
         {f"{key.field} {key.action} {key.reason}".strip(): count for key, count in policy.drain_audit().items()}
         for policy in kagura.policies
     )
     assert rows == {
-        "(unknown) dropped not_in_policy": 6 + len(("id", "kwargs", "metrics")),
+        "(unknown) dropped not_in_policy": 3 + len(("id",)),
         "agent_name kept": 1,
         "duration kept": 1,
         "ended_at kept": 1,
         "error dropped not_enumerated": 1,
+        "kwargs dropped private_field": 1,
+        "metrics dropped private_field": 1 + 3,
         "started_at kept": 1,
         "status kept": 1,
     }

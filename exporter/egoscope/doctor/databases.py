@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from egoscope.doctor.finding import counted, fail, in_bytes, in_time, ok, skip, warn
 from egoscope.doctor.places import check_open_to_others, check_problems
-from egoscope.sources.databases import COMPANIONS, DatabaseFile, UnreadableDatabaseError
+from egoscope.sources.databases import COMPANIONS, DatabaseFile, UnreadableDatabaseError, layouts_of
 from egoscope.sources.discovery import Discovery, Reason, printable
-from egoscope.sources.followed_database import FollowedDatabase
 from egoscope.sources.row_checkpoint import RowDigests
 from egoscope.sources.rows import DEFAULT_GLOB
 
@@ -76,7 +75,7 @@ def _look_into(option: str, seen: Sighting, row_format: RowFormat, now_s: float)
             yield skip(path, "is empty: nothing was written to it yet")
             return
         with file.snapshot(_BUSY_S) as snapshot:
-            layouts = FollowedDatabase.layouts(snapshot, row_format)
+            layouts = layouts_of(snapshot, row_format)
             rows = {name: snapshot.count(layout, _MOST_COUNTED + 1) for name, layout in layouts.items()}
     except UnreadableDatabaseError as error:
         yield _unreadable(option, path, error, row_format.service)

@@ -174,11 +174,17 @@ class DatabaseRoster:
             return None
         last = snapshot.edge(layout, last=True) or first
         here = self._known_here(seen)
-        for known in (*here, *self._departed.values()):
-            if _is_in(snapshot, layouts, known):
-                return known
+        # Of several lives whose rows are there, because a backup was restored, the one that was read furthest goes on.
+        standing = [(_standing(snapshot, layouts, known), known) for known in self._departed.values()]
+        furthest, known = max(standing, key=lambda one: (one[0], one[1] in here), default=(0, None))
+        if known is not None and furthest:
+            return known
         for unit in self:
-            if unit.head == first[1] or _is_in(snapshot, layouts, unit.checkpoint) or unit.holds(layout.table, *last):
+            if (
+                unit.head == first[1]
+                or _standing(snapshot, layouts, unit.checkpoint)
+                or unit.holds(layout.table, *last)
+            ):
                 return _Copy(unit.source, original_followed=True, signature=signature)
         alike = [known for known in self._departed.values() if known.head == first[1] and known not in here]
         for known in (*here, *alike):
@@ -261,10 +267,10 @@ def _position(known: DatabaseCheckpoint, table: Table) -> int:
     return next((one.rowid for one in known.tables if one.name == table.name), 0)
 
 
-def _is_in(snapshot: Snapshot, layouts: Mapping[str, Layout], known: DatabaseCheckpoint) -> bool:
-    """Whether any row that was read last stands where it stood."""
+def _standing(snapshot: Snapshot, layouts: Mapping[str, Layout], known: DatabaseCheckpoint) -> int:
+    """Return the rowid of the last row read that stands where it stood; 0 if there is none."""
     position = _identity(known, layouts)
     if position is None:
-        return False
+        return 0
     layout = layouts[position.name]
-    return FollowedTable(layout.table, position).standing_landmark(snapshot, layout) is not None
+    return FollowedTable(layout.table, position).standing_landmark(snapshot, layout) or 0

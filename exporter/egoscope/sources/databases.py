@@ -34,6 +34,7 @@ _WAL_VERSION: Final = 2
 _SCHEMA_BYTES: Final = 1024 * 1024
 """The limit of a value's length holds for what SQLite reads itself, too."""
 _NEVER_WAITED_S: Final = 0.0
+_BESIDE_WRITERS: Final = "mode=ro&readonly_shm=1"
 
 
 class UnreadableDatabaseError(SourceError):
@@ -91,6 +92,7 @@ class DatabaseFile:
         `busy_s`: how long a lock is waited for. Raises UnreadableDatabaseError, also for the errors of sqlite3 within.
         """
         trouble: UnreadableDatabaseError | None = None
+        query = ""
         db: sqlite3.Connection | None = None
         try:
             before = os.stat(self._path)
@@ -106,7 +108,7 @@ class DatabaseFile:
         except OSError as error:
             trouble = UnreadableDatabaseError(reason_of(error))
         except sqlite3.Error as error:
-            trouble = UnreadableDatabaseError(self._reason_of(error))
+            trouble = UnreadableDatabaseError(self._reason_of(error, query))
         finally:
             if db is not None:
                 with suppress(sqlite3.Error):
@@ -130,7 +132,7 @@ class DatabaseFile:
         if wal is None or (wal.st_size == 0 and not os.path.exists(self._path + "-shm")):
             return ("mode=ro&immutable=1", True) if self._has_wal_header() else ("mode=ro", False)
         if os.path.exists(self._path + "-shm"):
-            return "mode=ro&readonly_shm=1", False
+            return _BESIDE_WRITERS, False
         if os.geteuid() in (0, found.st_uid):
             return "mode=ro", False  # the index of the log is made anew, as the owner's own
         raise UnreadableDatabaseError(Reason.UNREADABLE)
@@ -160,7 +162,7 @@ class DatabaseFile:
         header = os.pread(self._fd, _HEADER_BYTES, 0)
         return len(header) == _HEADER_BYTES and _WAL_VERSION in (header[18], header[19])
 
-    def _reason_of(self, error: sqlite3.Error) -> Reason:
+    def _reason_of(self, error: sqlite3.Error, query: str) -> Reason:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
         if code == sqlite3.SQLITE_READONLY_ROLLBACK:
             return Reason.HOT_JOURNAL
@@ -171,8 +173,14 @@ class DatabaseFile:
             return Reason.NOT_A_DATABASE
         if primary == sqlite3.SQLITE_CORRUPT:
             return Reason.DAMAGED
-        denied = not os.access(self._path, os.R_OK) and os.path.exists(self._path)
-        return Reason.DENIED if denied else Reason.UNREADABLE
+        return self._reason_against_opening(query)
+
+    def _reason_against_opening(self, query: str) -> Reason:
+        for name in (self._path, *(self._path + companion for companion in COMPANIONS)):
+            if os.path.exists(name) and not os.access(name, os.R_OK):
+                return Reason.DENIED
+        # The last writer clears up the log's index; it was there just before.
+        return Reason.LOCKED if query == _BESIDE_WRITERS else Reason.UNREADABLE
 
 
 _LOCKED: Final = frozenset(

@@ -9,7 +9,7 @@ from egoscope.sources.databases import Signature, UnreadableDatabaseError, layou
 from egoscope.sources.discovery import Problem, printable
 from egoscope.sources.followed import COARSE_CLOCK_S
 from egoscope.sources.replay import Happened, Step
-from egoscope.sources.row_checkpoint import DatabaseCheckpoint
+from egoscope.sources.row_checkpoint import LANDMARKS, DatabaseCheckpoint
 from egoscope.sources.row_reader import PAGE_ROWS, Reading, RowPage, RowReader
 from egoscope.sources.row_table import FollowedTable, Search
 
@@ -131,7 +131,7 @@ class FollowedDatabase:
         """Read one page in one transaction; None where it only led a step further, or there is nothing."""
         now_ns = int(self._clock() * 1e9)
         searched: dict[str, bool] = {}
-        reading = Reading()
+        reading, last = Reading(), list[tuple[FollowedTable, list[tuple[int, bytes]]]]()
         with self.file.snapshot(self._busy_s) as snapshot:
             layouts = layouts_of(snapshot, self._format)
             lost = [table for table in self.tables if not self._stands(snapshot, layouts.get(table.table.name), table)]
@@ -142,13 +142,20 @@ class FollowedDatabase:
             else:
                 self._searches.clear()
                 reading = self._reader.read(snapshot, layouts, limit_bytes, now_ns=now_ns, version=self._version)
+                if reading.is_complete:
+                    short = [table for table in self.tables if table.is_short_of_landmarks]
+                    last = [(table, snapshot.keys_below(layouts[table.table.name], None, LANDMARKS)) for table in short]
         # Only here is it sure that all of it was one state of this very file.
         if searched:
             return self._find_place([name for name, done in searched.items() if done])
         if reading.is_complete:
             self._drained_version, self._drained_signature, self.live = self._version, self._signature, True
         self._unread = reading.unread
-        return self._reader.replay(reading, now_ns=now_ns, version=self._version)
+        page = self._reader.replay(reading, now_ns=now_ns, version=self._version)
+        for table, rows in last:
+            table.restock(rows)
+            self._checkpoint = None
+        return page
 
     # --- the place -------------------------------------------------------------------------------------------------
 

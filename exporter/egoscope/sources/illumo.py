@@ -14,8 +14,8 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
 from egoscope.model.record import RowRecord
-from egoscope.redaction import UNKNOWN_FIELD, AuditKey
-from egoscope.rules import Action, Reason, RefusedValueError
+from egoscope.redaction import AuditKey
+from egoscope.rules import Action, RefusedValueError
 from egoscope.sources.row_format import Table, Times, UnreadableRow
 from egoscope.sources.timestamps import parse_time
 
@@ -123,10 +123,9 @@ class IllumoFormat:
             values["added"] = policy.added_attributes(values)
         return RowRecord(table, rowid, key, times.start_ns, times.end_ns, values | self._derived(row, values), flaws)
 
-    def note_unknown_columns(self, table: str, rows: int, columns: int) -> None:
-        """See `RowFormat.note_unknown_columns`."""
-        key = AuditKey(UNKNOWN_FIELD, Action.DROPPED, Reason.NOT_IN_POLICY.value)
-        self._by_table[table].note(key, rows * columns)
+    def note_unread_columns(self, table: str, rows: int, columns: Sequence[str]) -> None:
+        """See `RowFormat.note_unread_columns`."""
+        self._by_table[table].note_unread(columns, rows)
 
     def _derived(self, row: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, str]:
         """Return keyed digests for ids in another form than illumo's: whoever wrote one may have meant something."""

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from egoscope.convert.semconv import OTHER
 from egoscope.model.record import RowRecord
 from egoscope.prices.prices import USD_DECIMALS
-from egoscope.redaction import UNKNOWN_FIELD, AuditKey
-from egoscope.rules import Action, Reason, RefusedValueError
+from egoscope.rules import RefusedValueError
 from egoscope.sources.row_format import Table, Times, UnreadableRow
 
 if TYPE_CHECKING:
@@ -95,9 +94,9 @@ class KaguraFormat:
         ]
         return RowRecord(table, rowid, key, times.start_ns, times.end_ns, values, tuple(flaws))
 
-    def note_unknown_columns(self, table: str, rows: int, columns: int) -> None:  # noqa: ARG002 (there is but one)
+    def note_unread_columns(self, table: str, rows: int, columns: Sequence[str]) -> None:  # noqa: ARG002 (there is but one)
         """Count columns that were not read."""
-        self._policy.note(AuditKey(UNKNOWN_FIELD, Action.DROPPED, Reason.NOT_IN_POLICY.value), rows * columns)
+        self._policy.note_unread(columns, rows)
 
     def _event(self, raw: object, times: Times, flaws: dict[str, None]) -> dict[str, Any] | None:
         if raw.__class__ is not dict:

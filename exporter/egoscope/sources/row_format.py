@@ -27,7 +27,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     """One table that is followed, by rowid.
 
     `key` is the column that names a row for good. Without a `required` column nothing can be read; a missing `optional`
-    one reads as NULL. Columns of neither kind are never selected, and counted as unknown fields.
+    one reads as NULL. Columns of neither kind are never selected, only counted.
     """
 
     name: str
@@ -95,8 +95,8 @@ class RowFormat(Protocol):
         """Return the redacted record of a final row; what redaction did is counted."""
         ...
 
-    def note_unknown_columns(self, table: str, rows: int, columns: int) -> None:
-        """Count `columns` columns that no policy knows in each of `rows` rows; they were not read."""
+    def note_unread_columns(self, table: str, rows: int, columns: Sequence[str]) -> None:
+        """Count, for each of `rows` rows, columns that were not read; their names can be private, too."""
         ...
 
 

@@ -18,11 +18,12 @@ TOO_LONG: Final = "too_long"
 
 
 class Layout(msgspec.Struct, frozen=True):
-    """How a table is selected in one database: the columns that it has of those known, and how many others it has."""
+    """How a table is selected in one database: the columns that it has of those that are read."""
 
     table: Table
     columns: tuple[str, ...]
-    unknown: int
+    left: tuple[str, ...]
+    """Columns that it has beside those, in lower case: they are never selected."""
     missing: tuple[str, ...]
     """Columns that it must have and has not."""
 
@@ -66,7 +67,7 @@ class Snapshot:
         return Layout(
             table,
             tuple(name for name in table.columns if name.lower() in there),
-            len(there - known),
+            tuple(sorted(there - known)),
             tuple(name for name in (table.key, *table.required) if name.lower() not in there),
         )
 

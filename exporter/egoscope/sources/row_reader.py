@@ -24,12 +24,12 @@ _FEWEST_ROWS: Final = 16
 class RowPage(msgspec.Struct, frozen=True):
     """What happened next, in the order of time. It holds content.
 
-    `rows`: how many rows were passed. `unknown`: by table, how many columns no policy knows.
+    `rows`: how many rows were passed. `left`: by table, the columns that are never selected.
     """
 
     steps: Sequence[Step]
     rows: int
-    unknown: Mapping[str, int]
+    left: Mapping[str, Sequence[str]]
 
     @property
     def count(self) -> int:
@@ -51,7 +51,7 @@ class Reading(msgspec.Struct, frozen=True):
     looks: Sequence[tuple[FollowedTable, Running, RawRow | None]] = ()
     more: bool = True
     unread: float = 1.0
-    unknown: Mapping[str, int] = {}
+    left: Mapping[str, Sequence[str]] = {}
 
     @property
     def is_complete(self) -> bool:
@@ -98,8 +98,8 @@ class RowReader:
             missing = [(table, one) for table, one in running if one.missing and one.version == version]
             looks += self._look_at(snapshot, layouts, missing, limit_bytes)
             more = len(looks) < len(asked) + len(due) + len(missing)
-        unknown = {name: layout.unknown for name, layout in layouts.items() if layout.unknown}
-        return Reading(timed, moment_ns, looks, more, _share(snapshot, layouts, timed) if more else 0.0, unknown)
+        left = {name: layout.left for name, layout in layouts.items() if layout.left}
+        return Reading(timed, moment_ns, looks, more, _share(snapshot, layouts, timed) if more else 0.0, left)
 
     def _timed_page(
         self, snapshot: Snapshot, layouts: Mapping[str, Layout], table: FollowedTable, limit_bytes: int, now_ns: int
@@ -144,7 +144,7 @@ class RowReader:
             replay.forget_expired(self._tables)
         replay.give_up_oldest(self._tables)
         steps, rows = replay.steps, sum(len(timed.page.rows) for timed in reading.timed)
-        return RowPage(steps, rows, reading.unknown) if steps or rows else None
+        return RowPage(steps, rows, reading.left) if steps or rows else None
 
 
 def _may_have_ended(running: Running, moment_ns: int | None, version: int) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from egoscope.sources.row_checkpoint import LANDMARKS, Landmark, OpenRow, TablePosition
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from egoscope.sources.row_format import Table
     from egoscope.sources.row_pages import Layout, Snapshot
@@ -78,6 +78,17 @@ class FollowedTable:
         self.landmarks[digest] = self.rowid = rowid
         if len(self.landmarks) > LANDMARKS:
             del self.landmarks[next(iter(self.landmarks))]
+
+    @property
+    def is_short_of_landmarks(self) -> bool:
+        """Whether other rows that were read could be landmarks, too: newer ones were deleted."""
+        return len(self.landmarks) < LANDMARKS and not self.knows_everything
+
+    def restock(self, last: Sequence[tuple[int, bytes]]) -> None:
+        """Take the table's last rows for landmarks, too, of which all were read; the very last one comes first."""
+        older = {digest: rowid for rowid, digest in reversed(last) if not self.knows(digest)}
+        kept = list({**older, **self.landmarks}.items())[-LANDMARKS:]
+        self.landmarks = dict(kept)
 
     def standing_landmark(self, snapshot: Snapshot, layout: Layout) -> int | None:
         """Return the rowid of the newest landmark that is still in its place, None if there is none."""

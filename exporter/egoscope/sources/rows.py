@@ -60,7 +60,7 @@ _COUNTED_AS: Final = {
 _COUNT_EVERY_S: Final = 0.25
 """While another source's backlog is read there are a hundred scans a second; each problem is looked at this often."""
 _WARN_AFTER_S: Final = 5.0
-"""A lock that lasts no longer than this is a writer at work."""
+"""What lasts no longer than this is a writer at work."""
 
 StateT = TypeVar("StateT", bound=msgspec.Struct)
 
@@ -173,9 +173,9 @@ class RowFeed(Generic[StateT]):
                 case Happened.UNPARSABLE:
                     unparsable[step.reason] += 1
                     conversion.unparsable(step.table, step.rowid, step.reason, before_ns)
-        for table, columns in content.unknown.items():
+        for table, columns in content.left.items():
             if final[table]:
-                self._format.note_unknown_columns(table, final[table], columns)
+                self._format.note_unread_columns(table, final[table], columns)
         return unparsable
 
     def resource(self, checkpoint: DatabaseCheckpoint) -> Sequence[Attribute]:
@@ -226,7 +226,8 @@ class RowFeed(Generic[StateT]):
         self._since = {path: self._since.get(path, now) for path in failing}
         for path, reason in failing.items():
             lasts_s = now - self._since[path]
-            if path not in self._warned and (_COUNTED_AS.get(reason) != "locked" or lasts_s >= _WARN_AFTER_S):
+            may_pass = reason in (Reason.LOCKED, Reason.HOT_JOURNAL, Reason.UNREADABLE)
+            if path not in self._warned and (not may_pass or lasts_s >= _WARN_AFTER_S):
                 self._warned.add(path)
                 logger.warning("a database cannot be read")
         if recovered := self._warned - failing.keys():
