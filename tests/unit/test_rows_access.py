@@ -51,6 +51,16 @@ def as_nobody() -> Generator[None]:
         os.seteuid(0)
 
 
+def leave_by_a_crash(path: Path, crashed: Path) -> None:
+    """Write a database with a row in its write-ahead log, and copy it as a crash of its writer would leave it."""
+    write(path, RUNS, run("a", 1, 2), journal="wal")
+    crashed.mkdir()
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute(*run("b", 3, 4))
+        for name in ("a.db", "a.db-wal", "a.db-shm"):
+            shutil.copy(path.parent / name, crashed / name)
+
+
 def files(path: Path) -> set[str]:
     return {one.name for one in path.parent.iterdir()}
 
@@ -172,15 +182,13 @@ def test_a_database_left_amid_a_change_is_not_read_before_its_program_has_undone
 
 
 def test_a_write_ahead_log_left_by_a_crash_is_read(path: Path, tmp_path: Path) -> None:
-    write(path, RUNS, run("a", 1, 2), journal="wal")
-    (tmp_path / "crashed").mkdir()
-    with closing(sqlite3.connect(path, isolation_level=None)) as db:
-        db.execute(*run("b", 3, 4))
-        for name in ("a.db", "a.db-wal", "a.db-shm"):
-            shutil.copy(tmp_path / name, tmp_path / "crashed" / name)
-    assert len(Follower(tmp_path / "crashed").everything().story.times("ended")) == 2
-    (tmp_path / "crashed" / "a.db-shm").unlink()
-    assert len(Follower(tmp_path / "crashed").everything().story.times("ended")) == 2
+    crashed = tmp_path / "crashed"
+    leave_by_a_crash(path, crashed)
+    before = {one: one.read_bytes() for one in crashed.iterdir()}
+    assert len(Follower(crashed).everything().story.times("ended")) == 2
+    assert {one: one.read_bytes() for one in crashed.iterdir()} == before  # its program is to recover it, not we
+    (crashed / "a.db-shm").unlink()
+    assert len(Follower(crashed).everything().story.times("ended")) == 2
 
 
 @JOURNALS
@@ -202,19 +210,15 @@ def test_in_a_directory_that_cannot_be_written_everything_is_read(public: Path, 
 
 
 def test_a_log_whose_index_would_have_to_be_made_for_another_user_is_not_read(public: Path) -> None:
-    write(public / "a.db", RUNS, run("a", 1, 2), journal="wal")
-    with closing(sqlite3.connect(public / "a.db", isolation_level=None)) as db:
-        db.execute(*run("b", 3, 4))
-        (public / "copy").mkdir()
-        for name in ("a.db", "a.db-wal"):
-            shutil.copy(public / name, public / "copy" / name)
     if os.geteuid() != 0:
         pytest.skip("needs two users")
-    (public / "copy").chmod(0o777)
+    leave_by_a_crash(public / "a.db", public / "crashed")
+    (public / "crashed" / "a.db-shm").unlink()
+    (public / "crashed").chmod(0o777)
     with as_nobody():
-        follower = Follower(public / "copy").everything()
+        follower = Follower(public / "crashed").everything()
     assert follower.reasons() == ["UNREADABLE"]
-    assert files(public / "copy" / "a.db") == {"a.db", "a.db-wal"}
+    assert files(public / "crashed" / "a.db") == {"a.db", "a.db-wal"}
 
 
 def test_a_database_without_permission_is_read_when_it_has_it(public: Path) -> None:
@@ -252,6 +256,28 @@ def test_what_was_read_of_a_file_that_was_another_by_the_end_does_not_count(path
     (tmp_path / "other").rename(path)
     assert unit.read(1 << 20) is None
     assert follower.everything().story.times("ended") == [T0 + 6 * S]
+
+
+def test_a_folder_on_the_way_that_is_renamed_with_its_symlink_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "v1").mkdir()
+    (tmp_path / "current").symlink_to("v1")
+    path = tmp_path / "current" / "a.db"
+    write(path, RUNS, run("a", 1, 2))
+    follower = Follower(path).everything()
+    (tmp_path / "v1").rename(tmp_path / "v2")
+    (tmp_path / "current").unlink()
+    (tmp_path / "current").symlink_to("v2")
+    write(path, run("b", 3, 4))
+    follower.everything().everything()
+    assert follower.story.times("ended") == [T0 + 2 * S, T0 + 4 * S]
+    assert follower.reasons() == []
+
+
+def test_a_log_that_may_not_be_read_is_denied(public: Path) -> None:
+    leave_by_a_crash(public / "a.db", public / "crashed")
+    (public / "crashed" / "a.db-shm").chmod(0)
+    with as_nobody():
+        assert Follower(public / "crashed").everything().reasons() == ["DENIED"]
 
 
 def test_a_closed_write_ahead_log_that_is_written_meanwhile_does_not_count(path: Path) -> None:

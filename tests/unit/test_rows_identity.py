@@ -87,6 +87,17 @@ def test_after_the_newest_rows_were_deleted_new_ones_are_read_under_their_rowids
     assert len(follower.stories) == 1
 
 
+def test_however_many_rows_are_deleted_one_look_after_the_other_the_rest_is_known(path: Path) -> None:
+    follower = Follower(path).everything()
+    for _ in range(4):
+        write(path, "DELETE FROM runs WHERE rowid > (SELECT max(rowid) FROM runs) - 45")
+        follower.everything()
+    write(path, run("new", MANY, MANY + 0.5))
+    follower.everything()
+    assert ends(follower) == [*ALL, MANY + 0.5]
+    assert len(follower.stories) == 1
+
+
 def test_old_rows_that_are_deleted_change_nothing(path: Path) -> None:
     follower = Follower(path).everything()
     write(path, "DELETE FROM runs WHERE start < (SELECT max(start) FROM runs)", run("new", MANY, MANY + 0.5))

@@ -89,8 +89,10 @@ def test_a_row_that_ran_and_was_deleted_is_gone(path: Path) -> None:
 
 
 def test_a_deleted_row_is_not_called_gone_while_it_may_stand_among_unread_rows(path: Path) -> None:
+    now = T0 / S + 2
     write(path, RUNS, run("z", 0, 1), run("a", 1))
-    follower = Follower(path, page_rows=2).everything()
+    follower = Follower(path, page_rows=2, clock=lambda: now).everything()
+    now += 3600
     write(path, *(run(f"r{at}", 2 + at, 2.5 + at) for at in range(9)), run("a", 1, 20, verb="INSERT OR REPLACE"))
     follower.everything()
     assert "gone" not in follower.story.kinds
@@ -98,12 +100,11 @@ def test_a_deleted_row_is_not_called_gone_while_it_may_stand_among_unread_rows(p
 
 
 def test_a_row_that_ends_during_a_burst_of_others_is_told_in_its_place(path: Path) -> None:
+    now = T0 / S + 2
     write(path, RUNS, run("a", 1))
-    follower = Follower(path, page_rows=3, clock=lambda: NOW_S - 3600 + 2).everything()
+    follower = Follower(path, page_rows=3, clock=lambda: now).everything()
+    now += 3600
     write(path, stop("a", 6), *(run(f"r{at}", 3 + at, 3.5 + at) for at in range(12)))
-    follower.clock = follower.feed.__dict__["_clock"] = lambda: NOW_S
-    for unit in follower.feed.units():
-        unit.__dict__["_clock"] = lambda: NOW_S
     follower.everything()
     ended = [at for what, at in seconds(follower) if what == "ended"]
     assert ended == sorted(ended)

@@ -34,6 +34,7 @@ _WAL_VERSION: Final = 2
 _SCHEMA_BYTES: Final = 1024 * 1024
 """The limit of a value's length holds for what SQLite reads itself, too."""
 _NEVER_WAITED_S: Final = 0.0
+_AS_EFFECTIVE_USER: Final = os.access in os.supports_effective_ids
 _BESIDE_WRITERS: Final = "mode=ro&readonly_shm=1"
 
 
@@ -177,7 +178,7 @@ class DatabaseFile:
 
     def _reason_against_opening(self, query: str) -> Reason:
         for name in (self._path, *(self._path + companion for companion in COMPANIONS)):
-            if os.path.exists(name) and not os.access(name, os.R_OK):
+            if os.path.exists(name) and not os.access(name, os.R_OK, effective_ids=_AS_EFFECTIVE_USER):
                 return Reason.DENIED
         # The last writer clears up the log's index; it was there just before.
         return Reason.LOCKED if query == _BESIDE_WRITERS else Reason.UNREADABLE

@@ -96,6 +96,8 @@ class FollowedDatabase:
         if path != self.path:
             self.path, self._checkpoint = path, None
             self.file.move_to(path)
+        elif self.problem:
+            self.file.move_to(path)  # a symlink on the way may lead elsewhere
         now = self._clock()
         unsettled = self._looked_at - self._signature.changed_ns / 1e9 < COARSE_CLOCK_S
         self._looked_at = now
