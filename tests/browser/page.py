@@ -87,12 +87,13 @@ COUNT_QUESTIONS: Final = """
 QUIET: Final = """
 ([grid, loading]) => document.readyState === 'complete' && document.querySelector(grid)
   && !document.querySelector(loading) && !document.querySelector('[class*=preloader]')
+  && !document.body.innerText.includes('Computing layout')
   && window.egoscopeAsked.open === 0 && Date.now() - window.egoscopeAsked.quiet > 400
 """
 # As much as can be waited for where a page asks again and again.
 ANSWERED: Final = """
 ([grid, loading]) => document.readyState === 'complete' && document.querySelector(grid)
-  && !document.querySelector(loading)
+  && !document.querySelector(loading) && !document.body.innerText.includes('Computing layout')
   && (window.egoscopeAsked.rounds > 2
       || (window.egoscopeAsked.open === 0 && Date.now() - window.egoscopeAsked.quiet > 800))
 """
