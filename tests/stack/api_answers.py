@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +114,10 @@ def calls_by_tool(answers: Answers, asked: Asked) -> None:
 
 def failures_and_duration(answers: Answers, asked: Asked) -> None:
     ((_, share),), ((_, p95),) = map(vector, answers)
-    assert 0 < share < 0.5
+    # The hour of the log has no failure at all now and then; it has moved on a little since the request was made.
+    calls = asked.there.truth().calls(time.time() - 3600)
+    failed = sum(count for (_, outcome), count in calls.items() if outcome != "ok")
+    assert abs(share - failed / calls.total()) < 0.03
     assert 0 < p95 < 300
 
 
