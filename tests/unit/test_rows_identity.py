@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-from row_scene import MARKS, NOW_S, RUNS, T0, Follower, RunsFormat, S, mark, run, stop, vacuum, write
+from row_scene import MARKS, NOW_S, RENUMBER, RUNS, T0, Follower, RunsFormat, S, mark, run, stop, vacuum, write
 
 from egoscope.sources import database_roster, followed_database
 
@@ -174,6 +174,17 @@ def test_a_database_that_moved_goes_on_where_it_was(path: Path, tmp_path: Path, 
     follower.everything()
     assert ends(follower) == [*ALL, MANY + 0.5, MANY + 1]
     assert follower.unit.path == str(to)
+
+
+def test_a_database_that_was_dumped_and_restored_elsewhere_goes_on_where_it_was(path: Path, tmp_path: Path) -> None:
+    """Its path, its inode and its rowids are others, and its first row is gone."""
+    follower = Follower(tmp_path).everything()
+    shutil.copy(path, tmp_path / "b.db")
+    path.unlink()
+    write(tmp_path / "b.db", "DELETE FROM runs WHERE id IN ('r0', 'r7')", *RENUMBER, run("new", MANY, MANY + 0.5))
+    follower = restarted(follower, tmp_path).everything()
+    assert ends(follower) == [*ALL, MANY + 0.5]
+    assert len(follower.stories) == 1
 
 
 def test_a_backup_that_is_a_little_older_goes_on_and_repeats_nothing(path: Path, tmp_path: Path) -> None:

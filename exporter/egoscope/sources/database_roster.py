@@ -186,13 +186,13 @@ class DatabaseRoster:
                 or unit.holds(layout.table, *last)
             ):
                 return _Copy(unit.source, original_followed=True, signature=signature)
-        alike = [known for known in self._departed.values() if known.head == first[1] and known not in here]
-        for known in (*here, *alike):
+        elsewhere = [known for known in self._departed.values() if known not in here]
+        for known in (*here, *elsewhere):
             search = self._search(snapshot, layouts, known, searched)
             if search is not None:
                 return search if not search.over else known
-        for known in alike:
-            if last[0] <= _position(known, layout.table):
+        for known in elsewhere:
+            if known.head == first[1] and last[0] <= _position(known, layout.table):
                 return _Copy(known.source, original_followed=False, signature=signature)
         return DatabaseCheckpoint(self._new_source(*seen.key, first[1]), "", *seen.key, first[1], [])
 
