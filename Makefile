@@ -2,7 +2,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help start stop backup restore test check format lock stack bench dashboards look screenshots demo clean
+.PHONY: help start stop backup restore test check format lock stack bench dashboards look screenshots demo clean \
+  coding-assistant chat-bot
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 DOCKER := $(shell docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1 && echo yes)
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 $(BIN)/egoscope: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("egoscope needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; set PYTHON=") if sys.version_info < (3, 11) else 0'
@@ -50,9 +51,12 @@ restore: ## FROM=a backup, into an empty place; KEY= where its key was moved
 	@test -n "$(FROM)" || { echo "restore: say which backup: make restore FROM=$(BACKUP_DIR)/egoscope-…" >&2; exit 1; }
 	@$(PYTHON) -m tools.backup restore --from "$(FROM)" $(if $(KEY),--key-file "$(KEY)") $(PLACES)
 
+# Tests of real servers wait more than they compute, so more of them run at a time than there are processors.
+TEST_WORKERS ?= 3
+
 test: $(VENV)/.dev ## All tests; builds or finds the servers they need
 	@test "$${EGOSCOPE_STACK:-auto}" = containers || $(PYTHON) tools/stack.py || test "$${EGOSCOPE_REQUIRE_STACK:-0}" != 1
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: $(VENV)/.dev ## Formatting, lint, types, import rules, generated files
 	$(BIN)/ruff format --check .
@@ -93,6 +97,13 @@ screenshots: $(VENV)/.dev ## Test the dashboards in a real Grafana; its pictures
 
 demo: $(BIN)/egoscope ## Write a demo log to ./demo-logs until Ctrl-C
 	$(BIN)/egoscope demo --out demo-logs --days 1
+
+ARGS ?=
+coding-assistant: $(VENV)/.dev ## Example: agents that change a program; options in ARGS="…"
+	@$(BIN)/python -m examples.multi_agent.coding_assistant $(ARGS)
+
+chat-bot: $(VENV)/.dev ## Example: agents that answer a question, or hand it over; options in ARGS="…"
+	@$(BIN)/python -m examples.multi_agent.chat_bot $(ARGS)
 
 clean: ## Remove what was installed here; data and built servers stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

@@ -25,6 +25,7 @@ from egoscope.demo import (
     write_history,
     write_illumo_history,
     write_kagura_history,
+    write_koubou_history,
 )
 from tests.stack.backends import Prometheus
 from tests.stack.processes import PROCESSES, free_ports, wait_for
@@ -33,10 +34,12 @@ from tests.stack.sidecar import SidecarProcess, sidecar_on
 
 _DAYS: Final = (1.0, 2.0)
 _DAY_S: Final = 86400
-_SCRAPE_S: Final = 15
+_SCRAPE_S: Final = 10
 """As in prometheus/prometheus.yml; here every second, for so many samples of each series in less time."""
 _WALS: Final = (("prometheus", "wal"), ("prometheus", "wbl"), ("loki", "wal"))
-_OURS: Final = '{job=~"ego-mcp|kagura|illumo|egoscope"}'
+_OURS: Final = '{job=~"ego-mcp|kagura|illumo|koubou|egoscope"}'
+_HOST: Final = '{job="host"}'
+_HOST_S: Final = 10
 _SCRAPED_S: Final = 120.0
 _WITHIN_S: Final = 400.0
 _SETTLES_S: Final = 20.0
@@ -84,6 +87,8 @@ class _Servers:
             prometheus_url=self.prometheus.url,
             loki_url=self.loki.url,
             tempo_port=spans,
+            overlays=("host.yaml",),
+            environment={"EGOSCOPE_HOST_NAME": "measured", "EGOSCOPE_HOST_INTERVAL": "1s"},
             way=PROCESSES,
         )
         for server in (self.prometheus, self.loki, self.tempo, self.collector):
@@ -96,6 +101,7 @@ class _Servers:
                 self.collector.endpoint,
                 kagura_path=str(directory / "telemetry.db"),
                 illumo_path=str(directory / "illumo_trace.db"),
+                koubou_path=str(directory / "koubou.db"),
             )
         )
 
@@ -132,6 +138,7 @@ def fill(directory: Path, load: Load, days: float, sample_bytes: float) -> Used:
         rows = DatabaseSettings(start=start, per_hour=load.executions_an_hour)
         write_kagura_history(directory / "telemetry.db", rows, until=now)
         write_illumo_history(directory / "illumo_trace.db", rows, until=now)
+        write_koubou_history(directory / "koubou.db", rows, until=now)
         logs = sum(_size(path) for path in (there.sidecar.logs, *directory.glob("*.db")))
         there.sidecar.start()
         there.sidecar.wait_until_drained(_WITHIN_S)
@@ -156,14 +163,15 @@ def fill(directory: Path, load: Load, days: float, sample_bytes: float) -> Used:
         )
 
 
-def scraped(directory: Path) -> tuple[float, float]:
-    """Return samples a day that are scraped of the servers, and bytes a sample in a block."""
+def scraped(directory: Path) -> tuple[float, float, float]:
+    """Return samples a day that are scraped of the servers, those of the host, and bytes a sample in a block."""
     with contextlib.ExitStack() as until_the_end:
         there = _Servers(directory, until_the_end)
         threading.Event().wait(_SCRAPED_S)
         series = there.prometheus.value("sum(scrape_samples_post_metric_relabeling)") or 0
         appended = there.prometheus.value("sum(prometheus_tsdb_head_samples_appended_total)") or 1
-        return series * _DAY_S / _SCRAPE_S, there.prometheus.block_bytes() / appended
+        host = len(there.prometheus.query(_HOST))
+        return series * _DAY_S / _SCRAPE_S, host * _DAY_S / _HOST_S, there.prometheus.block_bytes() / appended
 
 
 def _settle(there: _Servers) -> None:
@@ -196,18 +204,23 @@ def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(prog="bench.disk", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--calls-a-minute", type=float, default=6.0)
-    parser.add_argument("--executions-an-hour", type=float, default=40.0, help="of Kagura, and as many runs of illumo")
+    parser.add_argument(
+        "--executions-an-hour", type=float, default=40.0, help="of Kagura, and as many of illumo and Koubou"
+    )
     options = parser.parse_args()
     load = Load(options.calls_a_minute, options.executions_an_hour)
     with tempfile.TemporaryDirectory(prefix="egoscope-disk-") as scratch:
-        samples, sample_bytes = scraped(Path(scratch, "scraped"))
+        samples, of_host, sample_bytes = scraped(Path(scratch, "scraped"))
         few, many = (fill(Path(scratch, f"days-{days:g}"), load, days, sample_bytes) for days in _DAYS)
-    print(f"{load.calls_a_minute:g} calls a minute, {load.executions_an_hour:g} executions and runs an hour")
+    print(f"{load.calls_a_minute:g} calls a minute, {load.executions_an_hour:g} executions, runs and tasks an hour")
     for name, size in many.a_day(few, _DAYS[1] - _DAYS[0]).items():
         print(f"{name:<34}{size / 1e6:>9.2f} MB a day{few.bytes_by[name] / 1e6:>11.2f} MB after {_DAYS[0]:g} day")
     print(
         f"{'Prometheus, of the servers':<34}{samples * sample_bytes / 1e6:>9.2f} MB a day"
         f"  ({samples / 1e6:.1f} million samples of {sample_bytes:.2f} bytes)"
+    )
+    print(
+        f"{'Prometheus, of the host':<34}{of_host * sample_bytes / 1e6:>9.2f} MB a day  ({of_host / 1e6:.1f} million)"
     )
 
 

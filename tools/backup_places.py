@@ -28,6 +28,8 @@ PARTS: Final = {
     "alertmanager": "alertmanager-data",
 }
 """Part to volume. The state is first: what it says was sent is then surely in what is copied after it."""
+BUILT: Final = "alertmanager-config"
+"""The service whose image looks into volumes: it is the sidecar's, and on a gateway there is no sidecar."""
 _PROC: Final = Path("/proc")
 _IN_CONTAINER: Final = "/data"
 
@@ -163,9 +165,9 @@ class Compose:
 
     def places(self) -> dict[str, Place]:
         """Return all parts, with the image that looks into volumes built where it is not there."""
-        image = self.images["sidecar"]
+        image = self.images[BUILT]
         if not _succeeds("docker", "image", "inspect", image):
-            self._compose("build", "--quiet", "sidecar")
+            self._compose("build", "--quiet", BUILT)
         return {part: Volume(part, name, image) for part, name in self._volumes().items()}
 
     def make_volumes(self) -> None:
@@ -183,10 +185,10 @@ class Compose:
     def stopped(self) -> Generator[None]:
         """Stop what runs, the sidecar before what it sends to; start it again at the end, come what may."""
         running = self.running()
-        if running:
-            print(f"stopping {', '.join(running)}")
-            self._compose("stop", *running)
         try:
+            if running:
+                print(f"stopping {', '.join(running)}")
+                self._compose("stop", *running)
             yield
         finally:
             if running:

@@ -117,6 +117,8 @@ def _started_engine() -> Generator[Mapping[str, str]]:
         command = [
             # Ends with the run that started it, even when that one is killed.
             *(["setpriv", "--pdeathsig=TERM"] if shutil.which("setpriv") else []),
+            # Mounts of its own, shared as systemd has them: else no container could be given the machine's root.
+            *(["unshare", "--mount", "--propagation=shared"] if shutil.which("unshare") else []),
             "dockerd",
             f"--host={socket}",
             f"--data-root={images}",

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 
 from tests.browser.page import STILL, DashboardPage, browser_on, page_on
 from tests.stack.filled import filled
-from tests.stack.grafana import ADMIN, PASSWORD, Grafana, api
+from tests.stack.grafana import ADMIN, PASSWORD, Grafana, api, version_of
 from tests.stack.panels import dashboards
 from tests.stack.processes import MissingServerError, free_ports
 from tests.stack.trouble import make_trouble
@@ -74,7 +74,7 @@ def shot(options: argparse.Namespace) -> int:
         return 1
     url = str(json.loads(RUNNING.read_text())["grafana"])
     api(url, "/api/admin/provisioning/dashboards/reload", method="POST")
-    version = str(api(url, "/api/health")["version"])
+    version = version_of(url)
     width, height = map(int, options.size.split("x"))
     (wanted,) = (one for one in dashboards() if options.dashboard in {one.uid, one.name})
     variables = dict(pair.split("=", 1) for pair in options.var)

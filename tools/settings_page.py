@@ -24,12 +24,7 @@ BEGIN: Final = "<!-- {}: made by tools/settings_page.py -->"
 
 _METRICS_HEAD: Final = ("| Metric | Labels | What it is |", "| --- | --- | --- |")
 _COMPOSE_HEAD: Final = ("| Setting | Default | What it is |", "| --- | --- | --- |")
-_NO_DEFAULT: Final = (
-    "EGO_MCP_LOG_DIR",
-    "KAGURA_DB_DIR",
-    "ILLUMO_DB_DIR",
-    "COMPOSE_FILE",
-)  # the example shows what it could be
+_NO_DEFAULT: Final = ("_DIR", "COMPOSE_FILE")  # the example shows what it could be
 _SECTION: Final = re.compile(r"# -+ (.+?) -+")
 _VARIABLE: Final = re.compile(r"#(\w+)=(.*)")
 _HEAD: Final = ("| Setting | Default | Allowed | What it is |", "| --- | --- | --- | --- |")
@@ -55,8 +50,9 @@ def compose_table() -> str:
             rows.append(f"| **{section[1]}** | | |")
         elif variable := _VARIABLE.fullmatch(line):
             name, value = variable.groups()
-            default, about = f"`{value}`" if value else "empty", comment
-            if name in _NO_DEFAULT:
+            value = value.replace("|", r"\|")
+            default, about = f"`{value}`" if value else "empty", comment.replace("|", r"\|")
+            if name.endswith(_NO_DEFAULT):
                 default, about = "not set", f"{comment.rstrip('.')}; for example `{value}`"
             rows.append(f"| `{name}` | {default} | {about} |".replace("|  |", "| |"))
             comment = "as above" if comment else ""

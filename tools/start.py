@@ -3,8 +3,9 @@
     python3 tools/start.py
 
 The log directory is $EGO_MCP_LOG_DIR (from the environment or .env), else ego-mcp's own default. Where it holds no
-ego-mcp log, and $KAGURA_DB_DIR and $ILLUMO_DB_DIR name no directory either, the demo plays in a volume of its own. The
-sidecar runs as the directory's owner, who may read it.
+ego-mcp log, and $KAGURA_DB_DIR, $ILLUMO_DB_DIR, $TRACERDB_DIR and $KOUBOU_DB_DIR name no directory either, the demo
+plays in a volume of its own. The sidecar runs as the directory's owner, who may read it. All of this is left in .env,
+where a bare `docker compose` finds it.
 """
 
 from __future__ import annotations
@@ -13,29 +14,24 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+import env_file
 import secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 EGO_MCP_DEFAULT: Final = "/tmp"  # noqa: S108 (ego-mcp's own default)
 LOGS: Final = "ego-mcp-*.log"
-DATABASES: Final = ("KAGURA_DB_DIR", "ILLUMO_DB_DIR")
-
-
-def from_dotenv(name: str) -> str | None:
-    """Return what .env says of a variable, None where it says nothing."""
-    try:
-        lines = (REPOSITORY / ".env").read_text().splitlines()
-    except FileNotFoundError:
-        return None
-    found = [line.partition("=")[2].strip() for line in lines if line.startswith(f"{name}=")]
-    return found[-1] if found else None
+DATABASES: Final = ("KAGURA_DB_DIR", "ILLUMO_DB_DIR", "TRACERDB_DIR", "KOUBOU_DB_DIR")
+CHOSEN: Final = ("EGO_MCP_LOG_DIR", *DATABASES, "EGOSCOPE_UID", "EGOSCOPE_GID", "TZ")
 
 
 def setting(name: str, default: str) -> str:
     """Return a setting as docker compose sees it: the environment before .env."""
-    return os.environ.get(name) or from_dotenv(name) or default
+    return os.environ.get(name) or env_file.written(REPOSITORY / ".env").get(name) or default
 
 
 def timezone() -> str:
@@ -54,7 +50,7 @@ def surroundings() -> tuple[dict[str, str], list[str]]:
         environment["EGO_MCP_LOG_DIR"] = str(logs)
         owner = logs.stat()
     else:
-        environment.pop("EGO_MCP_LOG_DIR", None)
+        environment["EGO_MCP_LOG_DIR"] = ""  # and not none at all: .env may name the directory
         if not any(path.is_dir() for path in databases.values()):
             print(f"No ego-mcp log in {logs}: playing the demo.")
             return environment, ["--profile", "demo"]
@@ -66,10 +62,20 @@ def surroundings() -> tuple[dict[str, str], list[str]]:
     return environment, []
 
 
+def leave(environment: Mapping[str, str]) -> None:
+    """Leave what was chosen in .env: else a bare `docker compose up` would give the sidecar another user and log."""
+    path = REPOSITORY / ".env"
+    try:
+        env_file.choose(path, {name: environment[name] for name in CHOSEN if environment.get(name)})
+    except OSError as error:
+        print(f"{path} cannot be written ({error.strerror}): for a change use `make start`, not `docker compose up`.")
+
+
 def main() -> int:
     """Start, wait until all is healthy, and tell where to look."""
     password = secret.ensure()
     environment, profiles = surroundings()
+    leave(environment)
     command = ["docker", "compose", *profiles, "up", "--detach", "--build", "--wait"]
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, check=False)
     if done.returncode == 0:

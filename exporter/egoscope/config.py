@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from egoscope.errors import ConfigError
 
 _MIB: Final = 1024 * 1024
+
+WORKER_GROUPS: Final = 32
+"""How many groups of worker processes there may be: each is a value of a label."""
+WORKERS_EXPECTED: Final = 3
+_GROUP: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
 
 class Settings(BaseSettings):
@@ -43,6 +49,38 @@ class Settings(BaseSettings):
     )
     illumo_path: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="illumo's trace databases: files, directories or globs, separated by ':'"
+    )
+    tracerdb_path: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Flows recorded into a SQLiteTracerDB: files, directories or globs, separated by ':'"
+    )
+    koubou_path: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Koubou's databases: files, directories or globs, separated by ':'"
+    )
+    koubou_url: str | None = Field(
+        default=None,
+        pattern=r"^wss?://[^\s@]+$",
+        description="Koubou's WebSocket, such as ws://127.0.0.1:8766; its messages only say when to look",
+    )
+    worker_lost_s: float = Field(
+        default=60.0, gt=0, description="Seconds without a heartbeat after which a worker counts as lost"
+    )
+    workers_expected: int | None = Field(
+        default=None,
+        ge=0,
+        description="How many workers there should be at least (default: 3 where any are followed)",
+    )
+    worker_processes: Annotated[tuple[tuple[str, str], ...], NoDecode] = Field(
+        default=(),
+        description="Worker processes of other programs: `group=pattern`, a regular expression that is looked for in a "
+        "process's name and command line; several separated by ';'. Only their number leaves",
+    )
+    worker_pid_files: Annotated[tuple[tuple[str, str], ...], NoDecode] = Field(
+        default=(),
+        description="Worker processes of other programs: `group=file` or `group=glob` of pid files; several separated "
+        "by ';'",
+    )
+    proc_path: Path = Field(
+        default=Path("/proc"), description="Where the kernel tells of processes, for the two settings above"
     )
     price_file: Path | None = Field(
         default=None, description="Prices of models, laid over the packaged list where a model call tells no cost"
@@ -102,22 +140,58 @@ class Settings(BaseSettings):
     )
     collector_health_url: str = Field(default="http://127.0.0.1:13133", description="For `egoscope doctor`")
 
-    @field_validator("log_path", "kagura_path", "illumo_path", mode="before")
+    @field_validator("log_path", "kagura_path", "illumo_path", "tracerdb_path", "koubou_path", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:  # noqa: ANN401
         return tuple(part for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
+
+    @field_validator("worker_processes", "worker_pid_files", mode="before")
+    @classmethod
+    def _grouped(cls, value: Any) -> Any:  # noqa: ANN401
+        return _groups(value) if isinstance(value, str) else value
+
+    @field_validator("worker_processes", mode="after")
+    @classmethod
+    def _compile(cls, value: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        for group, pattern in value:
+            try:
+                re.compile(pattern)
+            except (re.error, OverflowError, RecursionError) as error:
+                pos = error.pos if isinstance(error, re.error) else None
+                where = "" if pos is None else f", see position {pos}"
+                raise ValueError(f"the pattern of {group} is no regular expression{where}") from None
+        return value
+
+    @field_validator("worker_pid_files", mode="after")
+    @classmethod
+    def _few(cls, value: tuple[tuple[str, str], ...], others: ValidationInfo) -> tuple[tuple[str, str], ...]:
+        if len({group for group, _ in (*others.data.get("worker_processes", ()), *value)}) > WORKER_GROUPS:
+            raise ValueError(f"more than {WORKER_GROUPS} groups, those of EGOSCOPE_WORKER_PROCESSES among them")
+        return value
+
+    @field_validator("worker_pid_files", mode="after")
+    @classmethod
+    def _expand_each(cls, value: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        return tuple((group, str(_expanded(Path(path)))) for group, path in value)
 
     @field_validator(
         "price_file", "state_dir", "key_file", "policy_dir", "collector_ca_file", "collector_token_file", mode="after"
     )
     @classmethod
     def _expand(cls, value: Path | None) -> Path | None:
-        return value.expanduser() if value is not None else None
+        return _expanded(value) if value is not None else None
 
     @property
     def patterns(self) -> tuple[str, ...]:
         """Where to look for logs: files, directories or globs."""
         return self.log_path or (self.log_dir,)
+
+    @property
+    def least_workers(self) -> int | None:
+        """How many workers there should be at least; None where none are followed and nobody said."""
+        if self.workers_expected is not None:
+            return self.workers_expected
+        return WORKERS_EXPECTED if self.koubou_path or self.worker_processes or self.worker_pid_files else None
 
     @property
     def key_path(self) -> Path:
@@ -137,6 +211,31 @@ def load_settings(**overrides: object) -> Settings:
     except ValidationError as error:
         problems = "; ".join(f"{_option(one['loc'])}: {one['msg']}" for one in error.errors(include_input=False))
         raise ConfigError(f"settings: {problems}") from None
+
+
+def _groups(value: str) -> tuple[tuple[str, str], ...]:
+    """Return the entries of a list `group=what;group=what`. Raises ValueError, which does not quote them."""
+    found: list[tuple[str, str]] = []
+    for number, entry in enumerate(filter(None, (part.strip() for part in value.split(";"))), 1):
+        group, equals, what = (part.strip() for part in entry.partition("="))
+        if not equals or not what:
+            raise ValueError(f"entry {number} is not of the form group=what; entries are separated by ';'")
+        if not _GROUP.fullmatch(group):
+            raise ValueError(
+                f"entry {number}: a group is named by a letter, then letters, digits, '_', '.', '-', 64 at most"
+            )
+        found.append((group, what))
+    if len({group for group, _ in found}) > WORKER_GROUPS:
+        raise ValueError(f"more than {WORKER_GROUPS} groups")
+    return tuple(found)
+
+
+def _expanded(path: Path) -> Path:
+    """Return a path with `~` expanded. Raises ValueError, which does not quote it."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError("a path begins with the home directory of a user that is not known: name it in full") from None
 
 
 def _option(location: tuple[int | str, ...]) -> str:

@@ -7,7 +7,7 @@ The SDK's OTLP exporters are not used: they have a retry loop of their own and w
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
@@ -25,6 +25,7 @@ from egoscope.otlp.client import Accepted, Rejected, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import TypeAlias
 
     from opentelemetry.sdk._logs import ReadableLogRecord
     from opentelemetry.sdk.metrics.export import MetricsData
@@ -33,6 +34,18 @@ if TYPE_CHECKING:
     from egoscope.otlp.client import Exporter
 
 EXPORT_EVERY_MS: Final = 15_000
+
+
+class LabelledValue(NamedTuple):
+    """A value of a gauge that has labels."""
+
+    labels: Mapping[str, str]
+    value: float
+
+
+if TYPE_CHECKING:
+    Gauge: TypeAlias = Callable[[], float | Iterable[LabelledValue]]
+    """What to ask for the value now of a gauge or of a counter, or for all its values where it has labels."""
 
 
 class _Metrics(MetricExporter):
@@ -75,14 +88,16 @@ class OwnTelemetry:
         self,
         exporter: Exporter,
         resource: Sequence[Attribute],
-        gauges: Mapping[c.Metric, Callable[[], float]],
+        gauges: Mapping[c.Metric, Gauge],
     ) -> None:
         described = Resource(dict(resource), s.SCHEMA_URL)
         reader = PeriodicExportingMetricReader(_Metrics(exporter), export_interval_millis=EXPORT_EVERY_MS)
         self._meters = MeterProvider(metric_readers=[reader], resource=described, shutdown_on_exit=False)
         meter = self._meters.get_meter(s.SCOPE_NAME)
         for metric, ask in gauges.items():
-            meter.create_observable_gauge(metric.name, [_observe(ask)], metric.unit, metric.description)
+            is_counter = metric.kind is c.Kind.COUNTER
+            create = meter.create_observable_counter if is_counter else meter.create_observable_gauge
+            create(metric.name, [_observe(ask)], metric.unit, metric.description)
         self._sends = meter.create_counter(c.SENDS.name, c.SENDS.unit, c.SENDS.description)
         self._loggers = LoggerProvider(resource=described, shutdown_on_exit=False)
         self._loggers.add_log_record_processor(BatchLogRecordProcessor(_Logs(exporter)))
@@ -101,8 +116,12 @@ class OwnTelemetry:
         self._meters.shutdown()
 
 
-def _observe(ask: Callable[[], float]) -> Callable[[CallbackOptions], Iterable[Observation]]:
+def _observe(ask: Gauge) -> Callable[[CallbackOptions], Iterable[Observation]]:
     def callback(_options: CallbackOptions) -> Iterable[Observation]:
-        yield Observation(ask())
+        answer = ask()
+        if isinstance(answer, float | int):
+            yield Observation(answer)
+        else:
+            yield from (Observation(one.value, one.labels) for one in answer)
 
     return callback

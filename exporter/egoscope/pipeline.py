@@ -85,7 +85,7 @@ class Pipeline:
                 if len(self._followed) >= _MOST_CONVERSIONS:
                     return
                 conversion = self._conversion(feed, checkpoint)
-                if conversion.waits or conversion.newest_ns >= living_ns:
+                if _is_needed(conversion) or conversion.newest_ns >= living_ns:
                     self._followed[checkpoint.source] = _Followed(feed, conversion, checkpoint)
 
     @property
@@ -194,21 +194,23 @@ class Pipeline:
         return feed.conversion(checkpoint, state, series)
 
     def _least_needed(self) -> str:
-        """Return the source that was read longest ago, of those where nothing is open: the others are to expire."""
+        """Return the source that was read longest ago, of those that need nothing more; else of all."""
         for source, one in self._followed.items():
-            if not one.conversion.waits:
+            if not _is_needed(one.conversion):
                 return source
         return next(iter(self._followed))
 
     def _tick(self, looked_ns: int, unread: set[str]) -> None:
         """Expire calls and keep series alive in what was read to its end, up to what was surely read."""
         read_ns = looked_ns - _READ_LAG_NS
+        followed = {unit.checkpoint.source for feed in self._feeds for unit in feed.units()}
         for source, one in list(self._followed.items()):
             if source in unread or self._outbox.has_any(source):
                 continue
             conversion = one.conversion
             conversion.expire(read_ns)
-            if read_ns - conversion.newest_ns <= self._keepalive_ns:
+            stands = conversion.tells_what_stands and source in followed
+            if stands or read_ns - conversion.newest_ns <= self._keepalive_ns:
                 conversion.keep_alive(read_ns)
             if conversion.has_new and not self._commit_conversion(one, LIVE):
                 return
@@ -242,3 +244,8 @@ class Pipeline:
                 logger.warning("reading is paused: the outbox is full")
             else:
                 logger.info("reading goes on: the outbox has room")
+
+
+def _is_needed(conversion: Conversion) -> bool:
+    """Whether there is something to tell though nothing comes: what is open expires, what stands goes on to stand."""
+    return conversion.waits or conversion.tells_what_stands

@@ -28,14 +28,17 @@ from egoscope.otlp.client import Signal, Unavailable
 from egoscope.otlp.grpc_client import GrpcExporter
 from egoscope.own_telemetry import OwnTelemetry
 from egoscope.pipeline import Pipeline
+from egoscope.sources.koubou_socket import KoubouSocket
 from egoscope.store.sqlite import EmbeddedStore
+from egoscope.worker_telemetry import worker_gauges
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from egoscope.config import Settings
     from egoscope.model.telemetry import Attribute
     from egoscope.otlp.client import Exporter
+    from egoscope.own_telemetry import Gauge
 
 logger = logging.getLogger(__name__)
 
@@ -84,19 +87,21 @@ class Sidecar:
         """Raises ConfigError or StateError with what to do about it; then nothing was started."""
         self._settings = settings
         state_path = settings.state_dir / "state.db"
-        # The state file's lock comes first: two sidecars that start at once must not both make a key.
-        state_existed = state_path.exists() and state_path.stat().st_size > 0
+        # The state file's lock comes first: two sidecars that start at once must not both make a key. One that is
+        # killed before it made its key leaves a file with nothing in it: no reason to refuse the next start.
         self._state = StateFile(state_path)
+        is_new = self._state.is_empty
         try:
-            self._build(settings, state_existed=state_existed, exporter=exporter)
+            self._build(settings, is_new=is_new, exporter=exporter)
         except BaseException:
             self._state.close()
-            if not state_existed:
+            if is_new:
                 state_path.unlink(missing_ok=True)
             raise
 
-    def _build(self, settings: Settings, *, state_existed: bool, exporter: Exporter | None) -> None:
-        key = load_key(settings.key_path, state_exists=state_existed)
+    def _build(self, settings: Settings, *, is_new: bool, exporter: Exporter | None) -> None:
+        key = load_key(settings.key_path, state_exists=not is_new)
+        self._koubou = KoubouSocket(settings.koubou_url) if settings.koubou_url else None
         self._feeds = build_feeds(settings, key, self._state)
         self._exporter = exporter or build_exporter(settings)
         self._outbox = Outbox(self._state, limit_bytes=settings.outbox_limit_mib * _MIB)
@@ -142,6 +147,8 @@ class Sidecar:
         threads.append(threading.Thread(target=self._watch, args=(changed,), name="watch", daemon=True))
         for thread in threads:
             thread.start()
+        if self._koubou:
+            self._koubou.start(changed)
         logger.info("egoscope is running")
         try:
             while not self._stop.is_set():
@@ -154,6 +161,8 @@ class Sidecar:
         finally:
             self._stop.set()
             self._wake_all()
+            if self._koubou:
+                self._koubou.stop()
             _join(threads, _ANSWER_GRACE_S)
             if any(thread.is_alive() for thread in threads):
                 # A back end took a request and does not answer. Its call is cancelled; the request stays in the outbox.
@@ -241,10 +250,12 @@ class Sidecar:
     def _watch_paths(self) -> list[str]:
         return sorted({path for feed in self._feeds for path in feed.watch_paths()})
 
-    def _gauges(self) -> dict[c.Metric, Callable[[], float]]:
-        budget_usd = self._settings.budget_usd
+    def _gauges(self) -> dict[c.Metric, Gauge]:
+        budget_usd, least_workers = self._settings.budget_usd, self._settings.least_workers
         return {
             **({c.BUDGET: lambda: budget_usd} if budget_usd is not None else {}),
+            **({c.WORKERS_EXPECTED: lambda: least_workers} if least_workers is not None else {}),
+            **worker_gauges(self._settings),
             c.LAG_TIME: self._lag_s,
             c.LAG_BYTES: lambda: float(self.pipeline.unread_bytes),
             c.OUTBOX_BYTES: lambda: float(self._outbox.waiting().size),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from dashgen import agents, cost, flows, history, logs_page, now, pipeline, privacy, traces
+from dashgen import agents, cost, flows, history, host, logs_page, now, pipeline, privacy, traces, workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +25,8 @@ PAGES: Final = {
     "agents": agents.dashboard,
     "cost": cost.dashboard,
     "flows": flows.dashboard,
+    "workers": workers.dashboard,
+    "host": host.dashboard,
     "privacy": privacy.dashboard,
     "pipeline": pipeline.dashboard,
 }

@@ -23,7 +23,8 @@ AGENT_OF: Final = label(s.GEN_AI_AGENT_NAME)
 MODEL_OF: Final = label(s.GEN_AI_REQUEST_MODEL)
 TOOL_OF: Final = label(s.GEN_AI_TOOL_NAME)
 TYPE_OF: Final = label(s.GEN_AI_TOKEN_TYPE)
-BY_AGENT: Final = f'{AGENT_OF}=~"$agent"'
+# ego-mcp tells of its tools by the same metric.
+BY_AGENT: Final = f'{EXECUTIONS.job}, {AGENT_OF}=~"$agent"'
 
 COST: Final = of(c.COST, DATABASE, CHOSEN_AGENT)
 MODEL_CALLS: Final = of(f"{c.MODEL_DURATION.prometheus}_count", DATABASE, BY_AGENT)

@@ -43,6 +43,16 @@ LEVELS: Final = {
     "_OTHER": UNKNOWN_EMOTION,
 }
 OUTCOMES: Final = {"ok": GOOD, "error": ERROR, "unfinished": WARNING}
+# What becomes of a task, and what a worker is at.
+TASK_OUTCOMES: Final = {"ok": GOOD, "error": ERROR, "cancelled": QUIET}
+TASK_STATES: Final = {"pending": WARNING, "in_progress": GOOD, "processing": "#0072B2", "_OTHER": UNKNOWN_EMOTION}
+WORKER_STATES: Final = {
+    "busy": GOOD,
+    "idle": "#3F5A6B",
+    "lost": ERROR,
+    "offline": QUIET,
+    "_OTHER": UNKNOWN_EMOTION,
+}
 # What redaction did with a value.
 ACTIONS: Final = {"kept": GOOD, "pseudonymised": "#CC79A7", "counted": "#009E73", "dropped": QUIET}
 # What became of a request to the back ends.

@@ -26,7 +26,7 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 
 from dashgen.colours import ERROR, GOOD, WARNING
-from dashgen.queries import CHOSEN, FAILED, PROMETHEUS, counted, of
+from dashgen.queries import CHOSEN, FAILED, HOST, PROMETHEUS, counted, label, of, own
 from egoscope.convert import catalogue as c
 from egoscope.convert import semconv as s
 
@@ -56,11 +56,17 @@ PIPELINE: Final = "egoscope-pipeline"
 AGENTS: Final = "egoscope-agents"
 COST: Final = "egoscope-cost"
 FLOWS: Final = "egoscope-flows"
+WORKERS: Final = "egoscope-workers"
+HOST_PAGE: Final = "egoscope-host"
 
 TRACE_PANEL: Final = 100
 """Number of the panel on Traces that shows one trace: links open it alone."""
 ONE_TRACE: Final = f"viewPanel={TRACE_PANEL}&var-trace="
 """What a link to Traces adds, before a trace's id."""
+
+
+TARGETS: Final = "target_info"
+"""Prometheus' own: a series for each instance that told anything, with all that its resource says."""
 
 
 def chosen_from(name: str, label: str, text: str, definition: str) -> QueryVariable:
@@ -81,11 +87,16 @@ def chosen_from(name: str, label: str, text: str, definition: str) -> QueryVaria
     )
 
 
+def host() -> QueryVariable:
+    """Return the choice of machines, the same everywhere: it goes along from one dashboard to the next."""
+    query = f"label_values({TARGETS}, {label(s.HOST_NAME)})"
+    return chosen_from("host", "Host", "Machines that have a name: see EGOSCOPE_HOST_NAME", query)
+
+
 def instance() -> QueryVariable:
     """Return the choice of log files: each is an instance, with series and streams of its own."""
-    return chosen_from(
-        "instance", "Log file", "Every log file is an instance", f"label_values({c.LAST_EVENT.prometheus}, instance)"
-    )
+    query = f"label_values({of(c.LAST_EVENT, HOST)}, instance)"
+    return chosen_from("instance", "Log file", "Every log file is an instance", query)
 
 
 def tool() -> QueryVariable:
@@ -130,7 +141,7 @@ def utc_offset() -> QueryVariable:
     """Return the agent's distance from UTC in seconds, asked of the sidecar once; it can be negative."""
     ahead = "Seconds that the agent's local time is ahead of UTC"
     return (
-        hidden("utc_offset", ahead, f"max({c.UTC_OFFSET.prometheus}) or vector(0)")
+        hidden("utc_offset", ahead, f"max({own(c.UTC_OFFSET)}) or vector(0)")
         .regex(r"/\} (-?\d+)/")
         .refresh(VariableRefresh.ON_DASHBOARD_LOAD)
         .current(VariableOption(selected=True, text="0", value="0"))
@@ -214,10 +225,11 @@ def dashboard(
         .variables(list(variables))
         .annotations(marks() if annotated else [])
         .link(
-            DashboardLink("egoscope")
+            # One for all: side by side, 1280 pixels being wide, they would take a second line.
+            DashboardLink("Dashboards")
             .type(DashboardLinkType.DASHBOARDS)
             .tags([TAG])
-            .as_dropdown(False)
+            .as_dropdown(True)
             .include_vars(True)
             .keep_time(True)
         )

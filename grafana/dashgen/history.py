@@ -281,7 +281,7 @@ def dashboard() -> Dashboard:
         "History",
         "What the agent used, how fast that was, what it felt and wanted, over any range.",
         panels,
-        variables=[frame.instance(), frame.tool(), frame.person(), frame.utc_offset(), *whole_range()],
+        variables=[frame.host(), frame.instance(), frame.tool(), frame.person(), frame.utc_offset(), *whole_range()],
         since="now-24h",
         refresh="30s",
     )

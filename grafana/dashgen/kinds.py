@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from dashgen import searches
-from dashgen.queries import DATABASE, label, of, quantile_of
+from dashgen.queries import DATABASE, HOST, HOST_SPANS, label, of, quantile_of
 from egoscope.convert import catalogue as c
 from egoscope.convert import semconv as s
 
@@ -68,7 +68,7 @@ class Kind:
     def lines(self) -> str:
         """LogQL: its lines."""
         streams = f'{label(s.SERVICE_NAME)}="{self.service}", {label(s.SERVICE_INSTANCE_ID)}=~"$database"'
-        return f'{{{streams}}} | {label(self.attribute)}=~"${self.name}"'
+        return f'{{{streams}}} | {HOST} | {label(self.attribute)}=~"${self.name}"'
 
     def spans(self, *conditions: str) -> str:
         """Return a search for whole ones, newest first."""
@@ -76,7 +76,9 @@ class Kind:
             f'resource.{s.SERVICE_NAME} = "{self.service}"',
             f'resource.{s.SERVICE_INSTANCE_ID} =~ "${{database:regex}}"',
             self.root,
-            f'span.{self.attribute} =~ "${{{self.name}:regex}}"',
+            HOST_SPANS,
+            # In backquotes: in double quotes the backslash before a name's dot would be no TraceQL.
+            f"span.{self.attribute} =~ `${{{self.name}:regex}}`",
             *conditions,
         )
         return f"{{ {' && '.join(every)} }} {searches.NEWEST_FIRST}"

@@ -11,7 +11,7 @@ from grafana_foundation_sdk.models.dashboard import DashboardRangeMapOptions, Ra
 from dashgen import frame
 from dashgen.colours import CRITICAL, ERROR, GOOD, QUIET, SERIES, SIGNALS, WARNING, by_name, fixed, mapped, steps
 from dashgen.panels import at, bars, columns, lines, link, meters, overriding, rows, set_by, tile
-from dashgen.queries import counted, grown, metric, of
+from dashgen.queries import counted, grown, metric, own
 from egoscope.convert import catalogue as c
 from egoscope.convert import semconv as s
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from grafana_foundation_sdk.cog.builder import Builder
     from grafana_foundation_sdk.models.dashboard import Panel
 
-FREE: Final = c.DISK_FREE.prometheus
+FREE: Final = own(c.DISK_FREE)
 # Six hours back: longer than a burst, shorter than a day's rhythm.
 FILLING: Final = f"(-deriv({FREE}[6h]) > 0)"
 # Half an hour of points, one every 15 s: from less nothing is foretold.
@@ -52,7 +52,7 @@ def what_was_lost() -> list[Builder[Panel]]:
                     "Given up, and why",
                     "Items that a back end refused for good, by signal and reason, in the chosen time. They are lost "
                     "there; the line still stands in the agent's log",
-                    metric(f"{counted(of(c.REJECTED), by=f'{s.SIGNAL}, {s.REASON}')} > 0", table=True, instant=True),
+                    metric(f"{counted(own(c.REJECTED), by=f'{s.SIGNAL}, {s.REASON}')} > 0", table=True, instant=True),
                 )
                 .with_transformation(columns(shown))
                 .no_value("everything was accepted")
@@ -99,9 +99,9 @@ def what_was_lost() -> list[Builder[Panel]]:
                 "Unreadable lines and databases",
                 "Lines and rows that are no record, by reason; each stands in the log as REDACTED. And looks at a "
                 "database that failed: one that is locked for a moment is read at the next look",
-                metric(f"{counted(of(c.UNPARSABLE), '$__interval', by=s.REASON)} > 0", legend=f"{{{{{s.REASON}}}}}"),
+                metric(f"{counted(own(c.UNPARSABLE), '$__interval', by=s.REASON)} > 0", legend=f"{{{{{s.REASON}}}}}"),
                 metric(
-                    f"{counted(of(c.SOURCE_PROBLEMS, AMISS), '$__interval', by=f'{s.LABEL_SOURCE}, {s.REASON}')} > 0",
+                    f"{counted(own(c.SOURCE_PROBLEMS, AMISS), '$__interval', by=f'{s.LABEL_SOURCE}, {s.REASON}')} > 0",
                     legend=f"{{{{{s.LABEL_SOURCE}}}}}: {{{{{s.REASON}}}}}",
                     ref="B",
                 ),

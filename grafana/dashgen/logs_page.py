@@ -78,7 +78,7 @@ def how_much() -> list[Builder[Panel]]:
             tile(
                 "Lines",
                 "Lines of the chosen log files, levels and loggers in the chosen time, exactly; rows of databases, "
-                "which stand among the lines below too, are counted on Agents and Flows",
+                "which stand among the lines below too, are counted on Agents, Flows and Workers",
                 metric(f"{counted(LINES)} or vector(0)", instant=True),
             )
             .unit("locale")
@@ -221,7 +221,7 @@ def dashboard() -> Dashboard:
         "Logs",
         "What was written: live, searched, by level and logger, and the way to the trace.",
         [*how_much(), *what_was_said()],
-        variables=[frame.instance(), frame.level(), frame.logger(), frame.search(), frame.trace()],
+        variables=[frame.host(), frame.instance(), frame.level(), frame.logger(), frame.search(), frame.trace()],
         since="now-15m",
         refresh="1s",
         annotated=False,

@@ -12,7 +12,7 @@ from dashgen import frame
 from dashgen.colours import CALM, CRITICAL, ERROR, GOOD, PHASES, QUIET, SERIES, TOOLS, WARNING, by_name, steps
 from dashgen.panels import at, bars, emotional, lanes, legend, link, log_lines, meters, overriding, tile
 from dashgen.plane import Plane
-from dashgen.queries import CHOSEN, FAILED, LOG_FILES_LINES, counted, logs, metric, of, quantile, share
+from dashgen.queries import CHOSEN, FAILED, LOG_FILES_LINES, counted, logs, metric, of, own, quantile, share
 from dashgen.states import felt, newest, state
 from egoscope.convert import catalogue as c
 from egoscope.convert import semconv as s
@@ -98,7 +98,7 @@ def is_it_well() -> list[Builder[Panel]]:
         tile(
             "Delivery lag",
             "How long the oldest line has been waiting for the back ends to accept it; nothing is lost meanwhile",
-            metric(f"max({of(c.LAG_TIME)})", instant=True),
+            metric(f"max({own(c.LAG_TIME)})", instant=True),
         )
         .unit("s")
         .decimals(1)
@@ -304,5 +304,5 @@ def dashboard() -> Dashboard:
         "Now",
         "Is the agent well, what does it do, how does it feel?",
         [*is_it_well(), *what_does_it_do(), *how_does_it_feel(), *what_happened()],
-        variables=[frame.instance()],
+        variables=[frame.host(), frame.instance()],
     )

@@ -61,7 +61,7 @@ EVERY: Final = "15s"
 
 
 # Between whole numbers Grafana marks nothing on an axis, and would write there what stands for no value.
-_NO_MARK: Final = SpecialValueMap(
+NO_MARK: Final = SpecialValueMap(
     options=DashboardSpecialValueMapOptions(match=SpecialValueMatch.NULL, result=ValueMappingResult(text="", index=0))
 )
 
@@ -145,7 +145,7 @@ def bars(
         .stacking(common_builders.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
         .unit("short")
         .decimals(0)
-        .mappings([_NO_MARK])
+        .mappings([NO_MARK])
         .legend(legend(sums=True))
     )
     return stacked if downwards else stacked.min(0)

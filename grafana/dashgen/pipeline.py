@@ -23,7 +23,7 @@ from dashgen.colours import (
     steps,
 )
 from dashgen.panels import at, bars, columns, lanes, lines, link, overriding, rows, set_by, tile, transformed
-from dashgen.queries import counted, grown, metric, of
+from dashgen.queries import counted, grown, metric, of, own
 from egoscope.convert import catalogue as c
 from egoscope.convert import semconv as s
 
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from grafana_foundation_sdk.cog.builder import Builder
     from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
-LAG: Final = f"max({c.LAG_TIME.prometheus})"
-FULL: Final = f"max({c.OUTBOX_BYTES.prometheus} / {c.OUTBOX_LIMIT.prometheus})"
-FREE: Final = c.DISK_FREE.prometheus
+LAG: Final = f"max({own(c.LAG_TIME)})"
+FULL: Final = f"max({own(c.OUTBOX_BYTES)} / {own(c.OUTBOX_LIMIT)})"
+FREE: Final = own(c.DISK_FREE)
 FIRES: Final = 'alertstate="firing"'
 FIRING: Final = of("ALERTS", FIRES)
 NO_SIDECAR: Final = "nothing was heard from the sidecar; `egoscope doctor` tells why"
@@ -58,7 +58,7 @@ def at_a_glance() -> list[Builder[Panel]]:
         tile(
             "Unread",
             "Bytes in the log files that the sidecar has not read yet",
-            metric(f"sum({c.LAG_BYTES.prometheus})", instant=True),
+            metric(f"sum({own(c.LAG_BYTES)})", instant=True),
         )
         .unit("bytes")
         .decimals(0)
@@ -73,7 +73,7 @@ def at_a_glance() -> list[Builder[Panel]]:
         .decimals(1)
         .no_value("no sidecar")
         .thresholds(steps((None, GOOD), (0.5, WARNING), (0.75, ERROR))),
-        tile("Files", "Log files that are being followed", metric(f"sum({c.FILES.prometheus})", instant=True))
+        tile("Files", "Log files and databases that are being followed", metric(f"sum({own(c.FILES)})", instant=True))
         .unit("locale")
         .decimals(0)
         .no_value("no sidecar")
@@ -82,7 +82,7 @@ def at_a_glance() -> list[Builder[Panel]]:
         tile(
             "Given up",
             "Spans, points and log records that a back end refused for good, in the chosen time; none is right",
-            metric(f"{counted(of(c.REJECTED))} or vector(0)", instant=True),
+            metric(f"{counted(own(c.REJECTED))} or vector(0)", instant=True),
         )
         .unit("locale")
         .decimals(0)
@@ -100,7 +100,7 @@ def at_a_glance() -> list[Builder[Panel]]:
         tile(
             "Disk left",
             "Free space on the sidecar's disk; in docker compose the back ends lie on the same one",
-            metric(f"min({FREE} / {c.DISK_SIZE.prometheus})", instant=True),
+            metric(f"min({FREE} / {own(c.DISK_SIZE)})", instant=True),
         )
         .unit("percentunit")
         .decimals(0)
@@ -121,9 +121,9 @@ def on_the_way() -> list[Builder[Panel]]:
     bytes_waiting = lines(
         "Bytes waiting",
         "Bytes not read yet, bytes of requests in the outbox, and the bound at which reading stops",
-        metric(f"sum({c.LAG_BYTES.prometheus})", legend="not read yet"),
-        metric(f"sum({c.OUTBOX_BYTES.prometheus})", legend="in the outbox", ref="B"),
-        metric(f"sum({c.OUTBOX_LIMIT.prometheus})", legend=limit, ref="C"),
+        metric(f"sum({own(c.LAG_BYTES)})", legend="not read yet"),
+        metric(f"sum({own(c.OUTBOX_BYTES)})", legend="in the outbox", ref="B"),
+        metric(f"sum({own(c.OUTBOX_LIMIT)})", legend=limit, ref="C"),
     )
     return [
         at(
@@ -174,7 +174,7 @@ def on_the_way() -> list[Builder[Panel]]:
                     "Requests",
                     "Requests of the sidecar by what became of them. unavailable: tried again, nothing lost. refused: "
                     "halved, until the bad item stands alone. rejected: given up",
-                    metric(f"{counted(of(c.SENDS), '$__interval', by=s.LABEL_OUTCOME)} > 0", legend=outcome),
+                    metric(f"{counted(own(c.SENDS), '$__interval', by=s.LABEL_OUTCOME)} > 0", legend=outcome),
                     points=60,
                 ).no_value("nothing was sent"),
                 by_name(SENDS),
@@ -189,7 +189,7 @@ def on_the_way() -> list[Builder[Panel]]:
                 lines(
                     "Lines a second",
                     "Lines of the agents' logs, at the time they were written",
-                    metric(f"{counted(of(c.LOG_LINES), '1m')} / 60", legend="lines"),
+                    metric(f"{counted(own(c.LOG_LINES), '1m')} / 60", legend="lines"),
                 )
                 .unit("short")
                 .min(0)
@@ -322,6 +322,7 @@ def dashboard() -> Dashboard:
         "Pipeline",
         "Does everything arrive, how late, what was refused, and how long is there room?",
         [*at_a_glance(), *on_the_way(), *alerts(), *limits.what_was_lost(), *limits.how_long()],
+        variables=[frame.host()],
         since="now-1h",
         refresh="5s",
         annotated=False,

@@ -26,7 +26,7 @@ from dashgen.panels import (
     tile,
     words,
 )
-from dashgen.queries import LOKI, REMOVALS, counted, grown, label, logs, metric, of
+from dashgen.queries import HOST, LOKI, REMOVALS, counted, grown, label, logs, metric, own
 from egoscope.convert import catalogue as c
 from egoscope.convert import semconv as s
 
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from grafana_foundation_sdk.cog.builder import Builder
     from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
-ALL: Final = of(c.REDACTIONS)
-UNKNOWN: Final = of(c.REDACTIONS, f'{s.FIELD}="(unknown)"')
-AGENTS: Final = f'{{{label(s.SERVICE_NAME)}=~".+", {label(s.SERVICE_NAME)}!="{s.SCOPE_NAME}"}}'
-AUDIT: Final = f'{{{label(s.SERVICE_NAME)}="{s.SCOPE_NAME}"}} | {label(s.LOGGER)}="{s.SCOPE_NAME}.redaction"'
+ALL: Final = own(c.REDACTIONS)
+UNKNOWN: Final = own(c.REDACTIONS, f'{s.FIELD}="(unknown)"')
+AGENTS: Final = f'{{{label(s.SERVICE_NAME)}=~".+", {label(s.SERVICE_NAME)}!="{s.SCOPE_NAME}"}} | {HOST}'
+AUDIT: Final = f'{{{label(s.SERVICE_NAME)}="{s.SCOPE_NAME}"}} | {HOST} | {label(s.LOGGER)}="{s.SCOPE_NAME}.redaction"'
 
 EXPLAINED: Final = """
 **1 · On the agent's machine**, before anything is stored or sent: an allow-list names every field that may leave, and
@@ -102,7 +102,7 @@ def is_it_tight() -> list[Builder[Panel]]:
             _number(
                 "Unreadable lines",
                 "Lines that are no record: each stands in the log as REDACTED, with the reason",
-                counted(of(c.UNPARSABLE)),
+                counted(own(c.UNPARSABLE)),
             ).thresholds(steps((None, QUIET), (1, WARNING))),
         ),
         at(
@@ -182,7 +182,7 @@ def field_by_field() -> list[Builder[Panel]]:
         mappings=[mapped(ACTIONS)],
     )
     every = f"{counted(ALL, by=', '.join(list(shown)[:4]))} > 0"
-    dropped = of(c.REDACTIONS, f'{s.ACTION}="dropped"')
+    dropped = own(c.REDACTIONS, f'{s.ACTION}="dropped"')
     why = f"{counted(dropped, by=s.REASON)} > 0"
     return [
         at(
@@ -265,7 +265,7 @@ def field_by_field() -> list[Builder[Panel]]:
                 "Why lines were unreadable",
                 "Lines that are no record, by reason, in the chosen time",
                 metric(
-                    f"sort_desc({counted(of(c.UNPARSABLE), by=s.REASON)} > 0)",
+                    f"sort_desc({counted(own(c.UNPARSABLE), by=s.REASON)} > 0)",
                     legend=f"{{{{{s.REASON}}}}}",
                     instant=True,
                 ),
@@ -293,7 +293,7 @@ def over_time() -> list[Builder[Panel]]:
                     "Values under unknown keys and unreadable lines, when. A step after an update of the agent means "
                     "that its log has new keys: they stay here until a rule names them",
                     metric(f"{counted(UNKNOWN, '$__interval')} > 0", legend="unknown keys"),
-                    metric(f"{counted(of(c.UNPARSABLE), '$__interval')} > 0", legend="unreadable lines", ref="B"),
+                    metric(f"{counted(own(c.UNPARSABLE), '$__interval')} > 0", legend="unreadable lines", ref="B"),
                 ).no_value("nothing unexpected"),
                 by_name({"unknown keys": SERIES[3], "unreadable lines": WARNING}),
             ),
@@ -319,6 +319,7 @@ def dashboard() -> Dashboard:
         "Privacy",
         "What left the agent's machine, in what form, what did not, and why.",
         [*is_it_tight(), *what_was_done(), *field_by_field(), *over_time()],
+        variables=[frame.host()],
         since="now-6h",
         refresh="30s",
         annotated=False,

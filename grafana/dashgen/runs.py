@@ -21,7 +21,7 @@ from grafana_foundation_sdk.models.dashboard import (
 from dashgen import frame, searches
 from dashgen.colours import CALM, CRITICAL, ERROR, GOOD, QUIET, SERIES, WARNING, fixed, steps
 from dashgen.panels import bars, heat, link, log_lines, overriding, set_by, tile
-from dashgen.queries import DATABASE, FAILED, counted, logs, metric, of, share
+from dashgen.queries import DATABASE, FAILED, HOST, counted, logs, metric, of, share
 from egoscope.convert import catalogue as c
 from egoscope.convert import semconv as s
 
@@ -46,7 +46,7 @@ TITLES: Final = common_builders.VizTextDisplayOptions().title_size(13).value_siz
 """Two numbers in one tile, each with its name."""
 
 
-_NONE_ENDED: Final = SpecialValueMap(
+NONE_ENDED: Final = SpecialValueMap(
     options=DashboardSpecialValueMapOptions(
         match=SpecialValueMatch.NULL, result=ValueMappingResult(text="none ended", color=QUIET, index=0)
     )
@@ -55,9 +55,10 @@ _NONE_ENDED: Final = SpecialValueMap(
 
 def variables(kind: Kind, title: str) -> list[QueryVariable]:
     """Return what can be chosen at the top; a database is an instance, with series and streams of its own."""
-    known = f"label_values({of(c.AGENT_LAST_EVENT, kind.job)}, instance)"
+    known = f"label_values({of(c.AGENT_LAST_EVENT, kind.job, HOST)}, instance)"
     named = f"label_values({of(kind.ended, DATABASE)}, {kind.name})"
     return [
+        frame.host(),
         frame.chosen_from("database", "Database", "Every database is an instance", known),
         frame.chosen_from(kind.name, title, f"Of whose {kind.noun}s any ended in the chosen time", named),
     ]
@@ -123,7 +124,7 @@ def success(kind: Kind) -> stat.Panel:
         .unit("percentunit")
         .decimals(1)
         .no_value("none ended")
-        .mappings([_NONE_ENDED])
+        .mappings([NONE_ENDED])
         .thresholds(steps((None, ERROR), (1 - FAILING, WARNING), (0.95, GOOD)))
     )
 

@@ -43,13 +43,20 @@ def held(selector: str, window: str = HELD) -> str:
 
 
 LAST: Final = held(of(c.LAST_EVENT, CHOSEN))
-# Of several log files the one that was written last says what is felt.
-NEWEST: Final = f"and on (instance) topk(1, {LAST})"
+
+
+def _of_the_newest(values: str) -> str:
+    """Return what leaves, of these values, those of the log file that was written last of those that know any.
+
+    Not of the last one of all: in a day's first lines nothing is felt as yet.
+    """
+    return f"and on (instance) topk(1, {LAST} and on (instance) {values})"
 
 
 def felt(gauge: Metric) -> str:
-    """Return a gauge of one value, from the log file that was written last."""
-    return f"max({held(of(gauge, CHOSEN))} {NEWEST})"
+    """Return a gauge of one value, from the log file that was written last of those that know it."""
+    values = held(of(gauge, CHOSEN))
+    return f"max({values} {_of_the_newest(values)})"
 
 
 def newest(gauge: Metric, *matchers: str, by: str, window: str = HELD) -> str:
@@ -61,7 +68,8 @@ def newest(gauge: Metric, *matchers: str, by: str, window: str = HELD) -> str:
 
 def state(parameter: str) -> str:
     """Return 1 for the value that a string parameter has, by value: at any time one at most."""
-    return f"max by ({s.VALUE}) ({held(_states(parameter))} == 1 {NEWEST})"
+    values = held(_states(parameter))
+    return f"max by ({s.VALUE}) ({values} == 1 {_of_the_newest(values)})"
 
 
 def _states(parameter: str) -> str:

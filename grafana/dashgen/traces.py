@@ -9,7 +9,7 @@ from grafana_foundation_sdk.models.dashboard import GridPos, Panel
 
 from dashgen import frame, searches, speed
 from dashgen.panels import at, log_lines
-from dashgen.queries import AGENTS_LINES, SERVED_TOOL, TEMPO, logs, quantile, traces
+from dashgen.queries import AGENTS_LINES, HOST_SPANS, SERVED_TOOL, TEMPO, logs, quantile, traces
 from egoscope.convert import semconv as s
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 # Calls by MCP only: agents and flows have pages of their own.
 CHOSEN_SPANS: Final = (
     f'span.{s.MCP_METHOD_NAME} = "{s.METHOD_TOOLS_CALL}" && '
-    f'resource.{s.SERVICE_INSTANCE_ID} =~ "${{instance:regex}}" && span.{s.GEN_AI_TOOL_NAME} =~ "${{tool:regex}}"'
+    f'resource.{s.SERVICE_INSTANCE_ID} =~ "${{instance:regex}}" && {HOST_SPANS} && '
+    f"span.{s.GEN_AI_TOOL_NAME} =~ `${{tool:regex}}`"
 )
 # Calls that never ended are no slow ones: their duration is how long they were waited for.
 ENDED: Final = f'span.{s.OUTCOME} != "unfinished"'
@@ -114,7 +115,7 @@ def dashboard() -> Dashboard:
         "Traces",
         "Which calls were slow, which failed and why, and the way to their traces and lines.",
         [*speed.how_fast(), *which_calls(), *speed.by_tool(), one_call()],
-        variables=[frame.instance(), frame.tool(), slower(), frame.trace()],
+        variables=[frame.host(), frame.instance(), frame.tool(), slower(), frame.trace()],
         since="now-1h",
         refresh="30s",
         annotated=False,

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from playwright.sync_api import sync_playwright
 
-from tests.browser.page import browser_on, chromium
+from tests.browser.page import chromium, logged_in
 from tests.stack.filled import filled
 from tests.stack.grafana import Grafana
 from tests.stack.processes import MissingServerError, free_ports
@@ -17,7 +18,7 @@ from tests.stack.processes import MissingServerError, free_ports
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import BrowserContext
+    from playwright.sync_api import BrowserContext, Playwright
 
     from tests.stack.filled import Filled
 
@@ -51,10 +52,17 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
         pytest.skip(str(error))
 
 
-@pytest.fixture(scope="session")
-def browser(shown: Shown) -> Iterator[BrowserContext]:
+@pytest.fixture(scope="package")
+def playwright() -> Iterator[Playwright]:
+    """What drives all browsers, for these tests alone: while it lives an event loop runs, and others start theirs."""
+    with sync_playwright() as driving:
+        yield driving
+
+
+@pytest.fixture(scope="package")
+def browser(shown: Shown, playwright: Playwright) -> Iterator[BrowserContext]:
     """A browser, logged in as the administrator."""
-    with browser_on(shown.grafana.url) as context:
+    with logged_in(playwright, shown.grafana.url) as context:
         yield context
 
 

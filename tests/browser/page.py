@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
     from pathlib import Path
 
-    from playwright.sync_api import BrowserContext, Page, Response
+    from playwright.sync_api import BrowserContext, Page, Playwright, Response
 
 SETTLED_S: Final = 90.0
 """How long a dashboard may take until no panel is loading any more; the machine may have other work to do."""
@@ -118,19 +118,25 @@ def chromium() -> str:
 
 
 @contextlib.contextmanager
-def browser_on(url: str, *, timezone: str = "UTC") -> Generator[BrowserContext]:
+def browser_on(url: str) -> Generator[BrowserContext]:
+    """Yield a browser that is logged in to the Grafana at this address. A process can have one of these at a time."""
+    with sync_playwright() as playwright, logged_in(playwright, url) as context:
+        yield context
+
+
+@contextlib.contextmanager
+def logged_in(playwright: Playwright, url: str) -> Generator[BrowserContext]:
     """Yield a browser that is logged in to the Grafana at this address."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=list(CHROMIUM_ARGUMENTS))
-        context = browser.new_context(timezone_id=timezone, locale="en-GB", color_scheme="dark")
-        context.add_init_script(COUNT_QUESTIONS)
-        try:
-            answer = context.request.post(f"{url}/login", data={"user": ADMIN, "password": PASSWORD})
-            assert answer.ok, f"login: {answer.status} {answer.text()[:200]}"
-            yield context
-        finally:
-            context.close()
-            browser.close()
+    browser = playwright.chromium.launch(executable_path=chromium(), args=list(CHROMIUM_ARGUMENTS))
+    context = browser.new_context(timezone_id="UTC", locale="en-GB", color_scheme="dark")
+    context.add_init_script(COUNT_QUESTIONS)
+    try:
+        answer = context.request.post(f"{url}/login", data={"user": ADMIN, "password": PASSWORD})
+        assert answer.ok, f"login: {answer.status} {answer.text()[:200]}"
+        yield context
+    finally:
+        context.close()
+        browser.close()
 
 
 class DashboardPage:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.browser.page import STILL, page_on
+from tests.stack.grafana import version_of
 from tests.stack.panels import dashboards
 from tests.stack.sidecar import append, now_line
 
@@ -47,7 +48,7 @@ def titles(dashboard: Dashboard) -> dict[int, str]:
 @pytest.fixture
 def version(shown: Shown) -> str:
     """The version that this Grafana says it has."""
-    return str(shown.grafana.api("/api/health")["version"])
+    return version_of(shown.grafana.url)
 
 
 @pytest.fixture(params=list(SIZES))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 KAGURA: Final = FOLDER / "kagura" / "telemetry.db"
 ILLUMO: Final = FOLDER / "illumo" / "illumo_trace.db"
+KOUBOU: Final = FOLDER / "koubou" / "koubou.db"
 LAST: Final = dt.datetime(2027, 1, 1, tzinfo=dt.UTC)
 OUTCOMES: Final = {"completed": "ok", "failed": "error"}
 
@@ -70,6 +71,7 @@ def follow(directory: Path, **settings: str) -> None:
             EGO_MCP_LOG_PATH=str(directory / "no-logs"),
             kagura_path=str(KAGURA),
             illumo_path=str(ILLUMO),
+            koubou_path=str(KOUBOU),
             state_dir=directory,
             telemetry=False,
             **settings,
@@ -141,6 +143,30 @@ def test_flows_and_nodes_are_the_databases(query: Query) -> None:
     assert sum(one.runs for one in told) == len(runs)
     assert sum(one.errors for one in told) == sum(span[4] == "ERROR" for span in runs)
     assert sum(node.runs for one in told for node in one.nodes) == len(spans) - len(runs)
+
+
+def test_tasks_and_workers_are_the_databases(query: Query) -> None:
+    """All of it happened within one second."""
+    with closing(sqlite3.connect(f"{KOUBOU.as_uri()}?mode=ro&immutable=1", uri=True)) as db:
+        rows = db.execute("SELECT task_id, status, assigned_to, created_at FROM task_master").fetchall()
+        workers = {
+            name: counts for name, *counts in db.execute("SELECT worker_id, tasks_completed, tasks_failed FROM workers")
+        }
+    states = Counter(status for _, status, _, _ in rows)
+    at = dt.datetime.fromisoformat(rows[0][3]).replace(tzinfo=dt.UTC)
+    second = dt.timedelta(seconds=0.5)
+    for since, until in ((None, None), (at - second, at + second)):
+        told = query.get_task_overview(since, until)
+        assert (told.created, told.started, told.returned) == (len(rows), sum(row[2] is not None for row in rows), 0)
+        assert (told.completed, told.failed, told.cancelled) == (states["completed"], states["failed"], 0)
+        assert {one.name: [one.completed, one.failed] for one in query.get_workers(since, until)} == workers
+        tasks = query.get_tasks(since=since, until=until)
+        assert {(one.task_id, one.worker, one.ended) for one in tasks} == {
+            (name, worker, at) for name, status, worker, _ in rows if status in ("completed", "failed")
+        }
+        assert Counter(one.outcome for one in tasks) == {"ok": states["completed"], "error": states["failed"]}
+    later = query.get_task_overview(at + second)
+    assert (later.created, later.started, later.ended) == (0, 0, 0)
 
 
 def of_type(row: Row, type_: str) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ HERE: Final = Path(__file__).parent
 KEY_FILE: Final = HERE / "key"
 FIRST_LINES: Final = 120
 FIRST_ROWS: Final = 12
-DATABASES: Final = {"kagura": ("executions",), "illumo": ("spans", "events")}
+DATABASES: Final = {"kagura": ("executions",), "illumo": ("spans", "events"), "koubou": ("task_master", "workers")}
 """Sources that are databases -> the tables of which the first rows stand here in full."""
 SIGNALS: Final = ("traces.jsonl", "metrics.jsonl", "logs.jsonl")
 OPEN_TO_ITEMS: Final = frozenset(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import pytest
 from converted import Converting
+from disk import Nowhere, everything_in
 from ego_lines import START, stamp
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +19,6 @@ from policy_tables import SOURCES, names
 from recorded import RUNS, canaries_of, log_of
 
 from egoscope.config import load_settings
-from egoscope.otlp.client import Outcome, Signal, Unavailable
 from egoscope.wiring import Sidecar
 
 if TYPE_CHECKING:
@@ -95,31 +95,9 @@ def test_a_secret_in_any_field_key_or_nesting_leaves_in_no_form(data: st.DataObj
     assert found([secret], output) == []
 
 
-class Nowhere:
-    """An exporter whose back end is down: everything stays in the outbox, and so in the state file."""
-
-    def __init__(self) -> None:
-        """Keep what was offered."""
-        self.offered = b""
-
-    def send(self, signal: Signal, request: bytes) -> Outcome:
-        """See `Exporter.send`."""
-        self.offered += signal.encode() + request
-        return Unavailable("down")
-
-    def close(self) -> None:
-        """See `Exporter.close`."""
-
-
 def settings(state_dir: Path, log: Path) -> Settings:
     """Return settings of a sidecar with the embedded store that listens nowhere."""
     return load_settings(EGO_MCP_LOG_PATH=str(log), state_dir=state_dir, backend="embedded", health_port=0)
-
-
-def everything_in(folder: Path) -> bytes:
-    """Return the bytes of all files, freed pages and write-ahead logs included."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    return b"\n".join(path.read_bytes() for path in files)
 
 
 @pytest.mark.parametrize("run", RUNS)

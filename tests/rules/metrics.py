@@ -28,3 +28,12 @@ NOT_SEEN: Final = frozenset(
     }
 )
 OF_SERVERS: Final = ALWAYS | WITH_THE_FIRST | NOT_SEEN
+# What the Collector tells of the machine it runs on, where it is asked to.
+OF_THE_HOST: Final = frozenset(
+    {
+        "system_cpu_utilization_ratio",
+        "system_filesystem_utilization_ratio",
+        "system_memory_limit_bytes",
+        "system_memory_utilization_ratio",
+    }
+)

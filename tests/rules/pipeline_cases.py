@@ -9,6 +9,7 @@ from tests.rules.promtool import Case
 
 SIDECAR: Final = '{job="egoscope",instance="s"}'
 OF_SIDECAR: Final = {"job": "egoscope", "instance": "s"}
+OF_MACHINE: Final = {**OF_SIDECAR, "host_name": "m"}
 REMOVALS: Final = 'egoscope_second_layer_removals_total{job="otelcol",instance="c",signal="logs",place="body"}'
 REMOVAL: Final = {"signal": "logs", "place": "body"}
 LAG: Final = f"egoscope_lag_time_seconds{SIDECAR}"
@@ -16,11 +17,16 @@ UNREAD: Final = f"egoscope_lag_size_bytes{SIDECAR}"
 OUTBOX: Final = f"egoscope_outbox_size_bytes{SIDECAR}"
 LIMIT: Final = f"egoscope_outbox_limit_bytes{SIDECAR}"
 FILES: Final = f"egoscope_files{SIDECAR}"
+OTHERS_FILES: Final = FILES.replace('"s"', '"t"')
+AFTER_A_CHANGE: Final = ("24m", "28m", "50m", "2h", "6h")
+PROCESSES: Final = 'task_worker_processes{job="egoscope",instance="s",group="w",state="alive"}'
 FREE: Final = f"egoscope_disk_free_bytes{SIDECAR}"
 SENDS: Final = 'egoscope_sends_total{job="egoscope",instance="s",signal="logs",outcome="%s"}'
 REJECTED: Final = 'egoscope_rejected_total{job="egoscope",instance="s",signal="logs",reason="INVALID_ARGUMENT"}'
 UNPARSABLE: Final = 'egoscope_lines_unparsable_total{job="egoscope",instance="s",source="ego_mcp",reason="not_json"}'
 UP: Final = 'up{job="loki",instance="loki:3100"}'
+COLLECTOR: Final = 'up{job="otelcol",instance="%s:8888"}'
+SPANS_OF_COLLECTOR: Final = 'up{job="otelcol",instance="%s:8889"}'
 LOKI: Final = {"job": "loki", "instance": "loki:3100"}
 OUT_OF_MEMORY: Final = 'otelcol_processor_refused_%s_total{job="otelcol",processor="memory_limiter"}'
 TEMPO: Final = 'tempo_discarded_spans_total{job="tempo",instance="t",reason="trace_too_large"}'
@@ -29,6 +35,11 @@ TSDB: Final = 'prometheus_tsdb_%s_samples_total{job="prometheus",instance="p"}'
 RULES: Final = 'prometheus_rule_evaluation_failures_total{job="prometheus",rule_group="egoscope-calls"}'
 MESSAGES: Final = 'alertmanager_notifications_failed_total{job="alertmanager",integration="slack"}'
 DROPPED: Final = 'prometheus_notifications_dropped_total{job="prometheus"}'
+
+
+def on_machine(series: str, name: str = "m") -> str:
+    """Return the same series of a machine that has a name."""
+    return series.replace("}", f',host_name="{name}"}}')
 
 
 def appearing(alert: str, series: str, labels: dict[str, str], words: str) -> tuple[Case, ...]:
@@ -117,10 +128,57 @@ ABSENT: Final = (
         evaluated="15s",
     ),
     Case(
+        id="Collectors down: the only one, for more than a minute, over when it answers",
+        alert="CollectorsDown",
+        series={COLLECTOR % "c": "1x40 0x40 1x40", SPANS_OF_COLLECTOR % "c": "1x40 0x40 1x40"},
+        fires={"11m30s": "No Collector answers: nothing arrives any more"},
+        silent=("10m", "11m", "21m"),
+        labels={"job": "otelcol"},
+        every="15s",
+        evaluated="15s",
+    ),
+    Case(
+        id="Collectors down: a restart of 45 s is none",
+        alert="CollectorsDown",
+        series={COLLECTOR % "c": "1x40 0x2 1x40", SPANS_OF_COLLECTOR % "c": "1x40 0x2 1x40"},
+        silent=("10m15s", "10m45s", "11m", "12m"),
+        every="15s",
+        evaluated="15s",
+    ),
+    Case(
+        id="Collectors down: one gateway of two is not all",
+        alert="CollectorsDown",
+        series={
+            COLLECTOR % "g1": "1x10 0x40",
+            SPANS_OF_COLLECTOR % "g1": "1x10 0x40",
+            COLLECTOR % "g2": "1x50",
+            SPANS_OF_COLLECTOR % "g2": "1x50",
+        },
+        silent=("12m", "20m", "50m"),
+    ),
+    Case(
+        id="Collectors down: both gateways are, though a machine's own still answers",
+        alert="CollectorsDown",
+        series={
+            COLLECTOR % "g1": "1x5 0x40",
+            COLLECTOR % "g2": "1x10 0x40",
+            on_machine(COLLECTOR % "m"): "1x50",
+        },
+        fires={"12m": "No Collector answers: nothing arrives any more"},
+        silent=("7m", "10m"),
+        labels={"job": "otelcol"},
+    ),
+    Case(
+        id="Collectors down: that of one machine is not all",
+        alert="CollectorsDown",
+        series={on_machine(COLLECTOR % "m"): "0x50", COLLECTOR % "g1": "1x50"},
+        silent=("5m", "50m"),
+    ),
+    Case(
         id="sidecar gone: not heard of for seven minutes, over when it is back",
         alert="SidecarGone",
         series={FILES: "1x20 _x20 1x20"},
-        fires={"28m": "Nothing is heard from the sidecar; no agent is watched"},
+        fires={"28m": "nothing is heard from the sidecar; its agents are not watched"},
         silent=("20m", "24m", "26m", "42m"),
         labels={"job": "egoscope"},
     ),
@@ -134,17 +192,55 @@ ABSENT: Final = (
         id="sidecar gone: it was never there",
         alert="SidecarGone",
         series={"up": "1x40"},
-        fires={"3m": "Nothing is heard from the sidecar; no agent is watched"},
+        fires={"3m": "nothing is heard from the sidecar; its agents are not watched"},
         silent=("1m",),
         labels={"job": "egoscope"},
     ),
     Case(
-        id="sidecar gone: one of two",
+        id="sidecar gone: that of one machine of two, which is named",
         alert="SidecarGone",
-        series={FILES: "1x20 _x40", FILES.replace('"s"', '"t"'): "1x60"},
-        fires={"28m": "Nothing is heard from the sidecar; no agent is watched"},
+        series={on_machine(FILES): "1x20 _x40", on_machine(OTHERS_FILES, "n"): "1x60"},
+        fires={"28m": "m: nothing is heard from the sidecar; its agents are not watched"},
+        silent=("24m",),
+        labels=OF_MACHINE,
+    ),
+    Case(
+        id="sidecar gone: that of a machine without a name, where another has one",
+        alert="SidecarGone",
+        series={FILES: "1x20 _x40", on_machine(OTHERS_FILES, "n"): "1x60"},
+        fires={"28m": "nothing is heard from the sidecar; its agents are not watched"},
         silent=("24m",),
         labels=OF_SIDECAR,
+    ),
+    Case(
+        id="sidecar gone: those of all machines are one alert",
+        alert="SidecarGone",
+        series={on_machine(FILES): "1x20 _x40", on_machine(OTHERS_FILES, "n"): "1x20 _x40"},
+        fires={"28m": "nothing is heard from the sidecar; its agents are not watched"},
+        silent=("24m", "26m"),
+        labels={"job": "egoscope"},
+    ),
+    Case(
+        id="sidecar gone: not where its machine was given a name",
+        alert="SidecarGone",
+        series={FILES: "1x20 _x400", on_machine(FILES): "_x20 1x400"},
+        silent=AFTER_A_CHANGE,
+    ),
+    Case(
+        id="sidecar gone: not where it was given a new key or a new state, its machine without a name",
+        alert="SidecarGone",
+        series={FILES: "1x20 _x400", OTHERS_FILES: "_x20 1x400"},
+        silent=AFTER_A_CHANGE,
+    ),
+    Case(
+        id="sidecar gone: nor its machine with one, while another machine tells too",
+        alert="SidecarGone",
+        series={
+            on_machine(FILES): "1x20 _x400",
+            on_machine(OTHERS_FILES): "_x20 1x400",
+            on_machine(FILES.replace('"s"', '"u"'), "n"): "1x420",
+        },
+        silent=AFTER_A_CHANGE,
     ),
     Case(
         id="sending unavailable: put off again and again, none accepted; over with the first that is",
@@ -176,9 +272,28 @@ ABSENT: Final = (
         id="no log: none followed for a quarter of an hour, over with the first",
         alert="NoLogFollowed",
         series={FILES: "0x30 1x10"},
-        fires={"16m": "The sidecar follows no log file"},
+        fires={"16m": "the sidecar follows no log file and no database"},
         silent=("14m", "31m"),
         labels=OF_SIDECAR,
+    ),
+    Case(
+        id="no log: not on a machine that watches worker processes, nor where there are none of them just now",
+        alert="NoLogFollowed",
+        series={
+            FILES: "0x60",
+            PROCESSES: "2x60",
+            on_machine(FILES, "n"): "0x60",
+            on_machine(PROCESSES, "n"): "0x60",
+        },
+        silent=("16m", "60m"),
+    ),
+    Case(
+        id="no log: the processes of another machine are no matter",
+        alert="NoLogFollowed",
+        series={on_machine(FILES): "0x30 1x10", on_machine(PROCESSES, "n"): "2x40"},
+        fires={"16m": "m: the sidecar follows no log file and no database"},
+        silent=("14m", "31m"),
+        labels=OF_MACHINE,
     ),
     Case(id="no log: one is enough", alert="NoLogFollowed", series={FILES: "1x30"}, silent=("16m", "30m")),
     Case(
@@ -194,9 +309,16 @@ LATE: Final = (
         id="lag: more than two minutes for three, over when it is sent",
         alert="SidecarLag",
         series={LAG: "0+60x10 0x10", UNREAD: "0x30"},
-        fires={"6m": "What is shown is 6m 0s late"},
+        fires={"6m": "what is shown is 6m 0s late"},
         silent=("2m", "5m", "11m"),
         labels=OF_SIDECAR,
+    ),
+    Case(
+        id="lag: its machine is named",
+        alert="SidecarLag",
+        series={on_machine(LAG): "180x10", on_machine(UNREAD): "0x10"},
+        fires={"6m": "m: what is shown is 3m 0s late"},
+        labels=OF_MACHINE,
     ),
     Case(id="lag: two minutes are not yet more", alert="SidecarLag", series={LAG: "120x30"}, silent=("5m", "30m")),
     Case(
@@ -235,9 +357,16 @@ LATE: Final = (
         id="outbox: more than four fifths full, over when there is room",
         alert="OutboxFilling",
         series={OUTBOX: "850x20 100x20", LIMIT: "1000x60"},
-        fires={"6m": "The outbox is 85% full"},
+        fires={"6m": "the outbox is 85% full"},
         silent=("4m", "36m"),
         labels=OF_SIDECAR,
+    ),
+    Case(
+        id="outbox: its machine is named",
+        alert="OutboxFilling",
+        series={on_machine(OUTBOX): "850x10", on_machine(LIMIT): "1000x10"},
+        fires={"6m": "m: the outbox is 85% full"},
+        labels=OF_MACHINE,
     ),
     Case(
         id="outbox: a backlog fills three quarters, and that is none",
@@ -249,7 +378,7 @@ LATE: Final = (
         id="outbox: at this pace full within an hour",
         alert="OutboxFilling",
         series={OUTBOX: "0+20x30", UNREAD: "0x40", LIMIT: "1000x60"},
-        fires={"15m": "The outbox is 30% full"},
+        fires={"15m": "the outbox is 30% full"},
         silent=("5m",),
         labels=OF_SIDECAR,
     ),
@@ -269,9 +398,16 @@ LATE: Final = (
         id="outbox full: almost, for five minutes, over when there is room",
         alert="OutboxFull",
         series={OUTBOX: "960x20 900x20", LIMIT: "1000x60"},
-        fires={"6m": "The outbox is 96% full; reading stops"},
+        fires={"6m": "the outbox is 96% full; reading stops"},
         silent=("4m", "22m"),
         labels=OF_SIDECAR,
+    ),
+    Case(
+        id="outbox full: its machine is named",
+        alert="OutboxFull",
+        series={on_machine(OUTBOX): "960x10", on_machine(LIMIT): "1000x10"},
+        fires={"6m": "m: the outbox is 96% full; reading stops"},
+        labels=OF_MACHINE,
     ),
     Case(
         id="outbox full: 95 % is not yet more",
@@ -405,7 +541,7 @@ DISK: Final = (
         id="disk: full within six hours by hour and quarter, over when it stops",
         alert="DiskFilling",
         series={FREE: "1e11-3e8x90 73e9x60"},
-        fires={"60m": "The disk will be full in 4h 33m 20s"},
+        fires={"60m": "the disk will be full in 4h 33m 20s"},
         silent=("15m", "2h"),
         labels=OF_SIDECAR,
     ),
@@ -431,7 +567,7 @@ DISK: Final = (
         id="disk low: less than 1 GiB, over when there is room",
         alert="DiskLow",
         series={FREE: "2e9x5 1e9x20 3e9x5"},
-        fires={"8m": "Only 953.7MiB are left on the disk"},
+        fires={"8m": "only 953.7MiB are left on the disk"},
         silent=("5m", "6m", "27m"),
         labels=OF_SIDECAR,
     ),

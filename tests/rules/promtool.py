@@ -1,4 +1,4 @@
-"""One case of an alert, as a file for `promtool test rules`.
+"""One case of an alert, as a file for `promtool test rules`, and how that is run.
 
 Time begins at 0, so `0+60xN`, one value a minute, is a clock. Values are in promtool's notation: `a+bxn` is n further
 samples, `_xn` n that are missing, `stale` the end of a series.
@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from tests.stack.conftest import missing
+from tests.stack.processes import PROCESSES, MissingServerError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -22,6 +25,7 @@ FEATURES: Final = "--enable-feature=promql-extended-range-selectors"
 GRAFANA: Final = "http://grafana.example"
 RUNBOOKS: Final = "http://docs.example/runbooks.md"
 TIME: Final = re.compile(r'\{\{ query "\(time\(\) ([-+]) (\d+)\) \* 1000" \| first \| value \| printf "%.0f" \}\}')
+WHERE_NAMED: Final = re.compile(r"\{\{ with \$labels\.(\w+) \}\}(.*?)\{\{ end \}\}")
 UNITS: Final = {"s": 1, "m": 60, "h": 3600}
 
 Rule = dict[str, Any]
@@ -32,7 +36,8 @@ class Case:
     """What happens, and when the alert fires and when it does not.
 
     `fires`: time to summary, the alert's only one at that time. `labels`: those that it has from the series.
-    `which`: labels of the rule that tell it from another one of the same name.
+    `which`: labels of the rule that tell it from another one of the same name. `kept_since`: when its condition was
+    last true, where it fires only because it is kept: then its words and link are of that time.
     """
 
     id: str
@@ -44,6 +49,7 @@ class Case:
     which: Mapping[str, str] = field(default_factory=dict[str, str])
     every: str = "1m"
     evaluated: str = "1m"
+    kept_since: str = ""
 
 
 def alerting_rules() -> list[Rule]:
@@ -95,7 +101,7 @@ def expected(case: Case, at: str) -> dict[str, Any]:
         "summary": case.fires[at],
         "description": rule["annotations"]["description"],
         "runbook_url": f"{RUNBOOKS}#{case.alert.lower()}",
-        "dashboard_url": dashboard_url(rule["annotations"]["dashboard_url"], seconds(at), labels),
+        "dashboard_url": dashboard_url(rule["annotations"]["dashboard_url"], seconds(case.kept_since or at), labels),
     }
     return {"exp_labels": labels, "exp_annotations": annotations}
 
@@ -108,9 +114,21 @@ def dashboard_url(template: str, now_s: int, labels: Mapping[str, str]) -> str:
         return str((now_s + offset_s) * 1000)
 
     link = TIME.sub(filled, template).replace("{{ $externalLabels.grafana }}", GRAFANA)
+    link = WHERE_NAMED.sub(lambda one: one[2].replace("{{ . }}", labels[one[1]]) if one[1] in labels else "", link)
     return re.sub(r"\{\{ \$labels\.(\w+) \}\}", lambda match: labels[match[1]], link)
 
 
 def seconds(duration: str) -> int:
     """Return the seconds of a duration such as 1h30m."""
     return sum(int(count) * UNITS[unit] for count, unit in re.findall(r"(\d+)([smh])", duration))
+
+
+def check_cases(cases: str, directory: Path) -> tuple[int, str]:
+    """Run test cases, as promtool reads them; return its exit status and what it said."""
+    try:
+        promtool = PROCESSES.program("rule-tester")
+    except MissingServerError as error:
+        missing(str(error))
+    file = directory / "cases.yml"
+    file.write_text(cases)
+    return PROCESSES.check([promtool, "test", "rules", FEATURES, file], {}, directory)

@@ -6,28 +6,20 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.rules import agent_cases, agents_cases, pipeline_cases
-from tests.rules.promtool import FEATURES, Case, alerting_rules, as_file, seconds
-from tests.stack.conftest import missing
-from tests.stack.processes import PROCESSES, MissingServerError
+from tests.rules import agent_cases, agents_cases, host_cases, pipeline_cases, tasks_cases
+from tests.rules.promtool import Case, alerting_rules, as_file, check_cases, seconds
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-CASES: Final = (*agent_cases.CASES, *agents_cases.CASES, *pipeline_cases.CASES)
+CASES: Final = (*agent_cases.CASES, *agents_cases.CASES, *host_cases.CASES, *pipeline_cases.CASES, *tasks_cases.CASES)
 RULES: Final = [pytest.param(rule, id=f"{rule['alert']} {rule['labels']}") for rule in alerting_rules()]
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in CASES])
 def test_an_alert(case: Case, tmp_path: Path) -> None:
     """The words of one that fires are compared as well."""
-    try:
-        promtool = PROCESSES.program("rule-tester")
-    except MissingServerError as error:
-        missing(str(error))
-    file = tmp_path / "case.yml"
-    file.write_text(as_file(case))
-    status, said = PROCESSES.check([promtool, "test", "rules", FEATURES, file], {}, tmp_path)
+    status, said = check_cases(as_file(case), tmp_path)
     assert status == 0, said
 
 

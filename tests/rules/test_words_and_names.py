@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from egoscope.convert.catalogue import METRICS, Kind
-from tests.rules.metrics import OF_SERVERS
+from tests.rules.metrics import OF_SERVERS, OF_THE_HOST
 from tests.rules.promtool import RULES, TIME, alerting_rules, rules_of
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -22,6 +22,7 @@ SECTION: Final = re.compile(r"^### (\w+)$", re.MULTILINE)
 # The words of PromQL that stand where a metric could.
 WORDS: Final = {
     "and",
+    "bool",
     "or",
     "unless",
     "by",
@@ -33,7 +34,7 @@ WORDS: Final = {
     "offset",
     "anchored",
 }
-AGENTS: Final = {"ego-mcp", "kagura", "illumo", "egoscope"}
+AGENTS: Final = {"ego-mcp", "kagura", "illumo", "koubou", "egoscope"}
 
 every_alert = pytest.mark.parametrize(
     "rule", [pytest.param(rule, id=f"{rule['alert']} {rule['labels']}") for rule in alerting_rules()]
@@ -60,6 +61,7 @@ def known_metrics() -> set[str]:
         own
         | {f"{name}_{part}" for name in histograms for part in ("bucket", "sum", "count")}
         | OF_SERVERS
+        | OF_THE_HOST
         | {rule["record"] for rule in EVERY if "record" in rule}
     )
 

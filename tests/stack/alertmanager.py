@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.stack.processes import PROCESSES, Server, Way
+from tests.stack.processes import PROCESSES, Server, Way, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -68,14 +68,18 @@ class Alertmanager(Server):
             known: list[dict[str, Any]] = json.load(response)
         return [alert for alert in known if labels.items() <= alert["labels"].items()]
 
-    def post(self, *alerts: Mapping[str, str]) -> None:
+    def post(self, *alerts: Mapping[str, str], annotations: Mapping[str, str] | None = None) -> None:
         """Report alerts that fire from now on, as Prometheus would, by their labels."""
-        self._report([{"labels": labels} for labels in alerts])
+        self._report([{"labels": labels, "annotations": annotations or {}} for labels in alerts])
 
-    def end(self, *alerts: Mapping[str, str]) -> None:
+    def inhibited(self, **labels: str) -> bool:
+        """Whether it knows one alert with these labels, and something holds it back."""
+        return [bool(alert["status"]["inhibitedBy"]) for alert in self.alerts(**labels)] == [True]
+
+    def end(self, *alerts: Mapping[str, str], annotations: Mapping[str, str] | None = None) -> None:
         """Report that these have ended."""
         now = datetime.now(UTC).isoformat()
-        self._report([{"labels": labels, "endsAt": now} for labels in alerts])
+        self._report([{"labels": labels, "annotations": annotations or {}, "endsAt": now} for labels in alerts])
 
     def _report(self, alerts: Sequence[Mapping[str, Any]]) -> None:
         request = urllib.request.Request(
@@ -99,6 +103,12 @@ class Webhook:
             for alert in message["alerts"]
             if alert["status"] == status and labels.items() <= alert["labels"].items()
         ]
+
+    def first(self, status: str, within_s: float, **labels: str) -> dict[str, Any]:
+        """Wait for the first such alert in a message."""
+        return wait_for(
+            lambda: self.alerts(status, **labels), within_s=within_s, what=f"the webhook hears of {labels}, {status}"
+        )[0]
 
     @classmethod
     @contextlib.contextmanager

@@ -131,8 +131,11 @@ def _standins(chosen: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]
 
 
 @contextlib.contextmanager
-def project(engine: Engine, home: Path) -> Generator[Project]:
-    """Yield a project whose images are there and that is not up yet; at the end take away all that it made."""
+def project(engine: Engine, home: Path, *overlays: str) -> Generator[Project]:
+    """Yield a project whose images are there and that is not up yet; at the end take away all that it made.
+
+    `overlays`: further compose files of the repository.
+    """
     logs = home / "logs"
     logs.mkdir(mode=0o755)
     ports: dict[str, int] = dict(zip(PUBLISHED, free_ports(len(PUBLISHED)), strict=True))
@@ -155,7 +158,8 @@ def project(engine: Engine, home: Path) -> Generator[Project]:
             missing(str(error))
         override["services"], absent = _standins(environment)
     (home / "override.json").write_text(json.dumps(override), encoding="utf-8")
-    files = (REPOSITORY / "docker-compose.yml", REPOSITORY / "docker-compose.api.yml", home / "override.json")
+    names = ("docker-compose.yml", "docker-compose.api.yml", *overlays)
+    files = (*(REPOSITORY / name for name in names), home / "override.json")
     made = Project(
         engine=engine,
         # A developer's own .env has no part in this.

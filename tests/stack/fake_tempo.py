@@ -26,6 +26,7 @@ class Answer(Enum):
     """Accepts, and says that one span was rejected."""
     UNAVAILABLE = "unavailable"
     INVALID = "invalid"
+    EXHAUSTED = "exhausted"
     NEVER = "never"
     """Does not answer as long as this is set."""
 
@@ -112,6 +113,8 @@ class FakeTempo(stubs.TraceServiceServicer):
                 context.abort(grpc.StatusCode.UNAVAILABLE, "told to")
             case Answer.INVALID:
                 context.abort(grpc.StatusCode.INVALID_ARGUMENT, "told to")
+            case Answer.EXHAUSTED:
+                context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "told to")
             case Answer.NEVER:
                 left = threading.Event()
                 context.add_callback(left.set)

@@ -7,7 +7,9 @@ with filled(tmp_path) as there:
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
+import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -20,14 +22,18 @@ from egoscope.demo import (
     write_illumo_live,
     write_kagura_history,
     write_kagura_live,
+    write_koubou_history,
+    write_koubou_live,
     write_live,
 )
 from tests.stack.alertmanager import Alertmanager
 from tests.stack.fake_tempo import FakeTempo
+from tests.stack.host_history import write_host_history
 from tests.stack.processes import PROCESSES, Server, Way, free_ports, wait_for
 from tests.stack.row_truth import ended_rows
 from tests.stack.servers import Collector, CollectorPorts, Loki, MissingServerError, Prometheus, Tempo
 from tests.stack.sidecar import SidecarProcess, sidecar_on
+from tests.stack.task_truth import counted
 from tests.stack.truth import Truth, truth_of
 
 if TYPE_CHECKING:
@@ -49,12 +55,17 @@ AGENTS_LATELY: Final = replace(DATABASES_WEEK, seed=8, per_hour=20.0, rhythm=Fal
 AGENTS_LIVE: Final = replace(AGENTS_LATELY, seed=9)
 FLOWS_LATELY: Final = replace(AGENTS_LATELY, per_hour=60.0)
 FLOWS_LIVE: Final = replace(AGENTS_LIVE, per_hour=120.0)
+TASKS_WEEK: Final = replace(DATABASES_WEEK, failure_rate=0.06, killed_rate=0.004)
+TASKS_LATELY: Final = replace(TASKS_WEEK, seed=8, per_hour=60.0, rhythm=False)
+TASKS_LIVE: Final = replace(TASKS_LATELY, seed=9, per_hour=150.0)
+HOST_NAME: Final = "studio"
 BUDGET_USD: Final = 250.0
 """For a month; a week of the demo costs some 100."""
 ENDED: Final = (
     f"sum(last_over_time(agent_executions_total[{DAYS + 1:g}d])) "
     f"+ sum(last_over_time(agent_flow_runs_total[{DAYS + 1:g}d])) "
-    f"+ sum(last_over_time(agent_flow_node_runs_total[{DAYS + 1:g}d]))"
+    f"+ sum(last_over_time(agent_flow_node_runs_total[{DAYS + 1:g}d])) "
+    f"+ sum(last_over_time(task_ended_total[{DAYS + 1:g}d]))"
 )
 
 
@@ -103,8 +114,13 @@ class Filled:
         """The database that illumo writes."""
         return self.directory / "illumo_trace.db"
 
+    @property
+    def koubou(self) -> Path:
+        """The database that Koubou writes."""
+        return self.directory / "koubou.db"
+
     @contextlib.contextmanager
-    def alive(self) -> Generator[None]:
+    def alive(self, tasks: DatabaseSettings = TASKS_LIVE) -> Generator[None]:
         """Let the agents live on: each line and each row is written when its time comes."""
         stop = threading.Event()
         lives = (
@@ -114,6 +130,7 @@ class Filled:
                 for write, path, settings in (
                     (write_kagura_live, self.kagura, AGENTS_LIVE),
                     (write_illumo_live, self.illumo, FLOWS_LIVE),
+                    (write_koubou_live, self.koubou, tasks),
                 )
             ),
         )
@@ -129,7 +146,7 @@ class Filled:
     def wait_until_read(self, within_s: float) -> None:
         """Return when everything in the log and in the databases is read and sent."""
         self.sidecar.wait_until_drained(within_s)
-        ended = ended_rows(self.kagura, self.illumo)
+        ended = ended_rows(self.kagura, self.illumo) + counted(self.koubou)["task_ended_total"].total()
         wait_for(
             lambda: self.prometheus.value(ENDED) == ended and not self.sidecar.waiting_requests(),
             within_s=within_s,
@@ -144,6 +161,7 @@ def filled(directory: Path, way: Way = PROCESSES, *, days: float = DAYS) -> Gene
         there = _servers(directory, way, until_the_end)
         _write_log(there.sidecar.logs, days)
         _write_databases(there, days)
+        _name_processes(directory)
         there.sidecar.start()
         there.wait_until_read(FILL_S)
         yield there
@@ -169,9 +187,12 @@ def _servers(directory: Path, way: Way, until_the_end: contextlib.ExitStack) -> 
         prometheus_url=prometheus.url,
         loki_url=loki.url,
         tempo_port=spans_port,
+        overlays=("host.yaml",),
+        environment={"EGOSCOPE_HOST_NAME": HOST_NAME},
         way=way,
     )
     servers: list[Server | FakeTempo] = [prometheus, loki, spans, collector, *filter(None, [alertmanager])]
+    began_s = time.time()
     for server in servers:
         until_the_end.callback(server.stop)
         server.start()
@@ -179,6 +200,7 @@ def _servers(directory: Path, way: Way, until_the_end: contextlib.ExitStack) -> 
     # newest line was gone, one call of 20,000 with it. Not proved, but read in its code: the first scrape makes such a
     # head compact at once, from the first sample that was appended on. Old samples after a scrape go another way.
     wait_for(lambda: prometheus.query("up"), what="Prometheus has scraped something")
+    write_host_history(prometheus, began_s)
     return Filled(
         directory,
         prometheus,
@@ -223,6 +245,9 @@ def _sidecar(directory: Path, endpoint: str) -> contextlib.AbstractContextManage
         state_dir=None,
         kagura_path=str(directory / "telemetry.db"),
         illumo_path=str(directory / "illumo_trace.db"),
+        koubou_path=str(directory / "koubou.db"),
+        host_name=HOST_NAME,
+        worker_pid_files=f"editors={directory}/*.pid",
         budget_usd=str(BUDGET_USD),
     )
 
@@ -235,3 +260,11 @@ def _write_databases(there: Filled, days: float) -> None:
     write_kagura_history(there.kagura, replace(AGENTS_LATELY, start=lately), until=now)
     write_illumo_history(there.illumo, week, until=lately)
     write_illumo_history(there.illumo, replace(FLOWS_LATELY, start=lately), until=now)
+    write_koubou_history(there.koubou, replace(TASKS_WEEK, start=now - timedelta(days=days)), until=lately)
+    write_koubou_history(there.koubou, replace(TASKS_LATELY, start=lately), until=now)
+
+
+def _name_processes(directory: Path) -> None:
+    """Have two workers of another program: any processes that are there as long as this one."""
+    (directory / "editor-1.pid").write_text(f"{os.getpid()}\n")
+    (directory / "editor-2.pid").write_text(f"{os.getppid()}\n")

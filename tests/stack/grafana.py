@@ -84,6 +84,11 @@ class Grafana(Server):
         return api(self.url, path, method=method)
 
 
+def version_of(url: str) -> str:
+    """Return the version of a running Grafana: it tells it only to those who are logged in."""
+    return str(api(url, "/api/frontend/settings")["buildInfo"]["version"])
+
+
 def api(url: str, path: str, *, method: str = "GET") -> Any:
     """Ask a running Grafana's HTTP API as the administrator and return the JSON answer."""
     key = base64.b64encode(f"{ADMIN}:{PASSWORD}".encode()).decode()

@@ -20,9 +20,9 @@ NAME: Final = "rosalind"
 KINDS: Final = ("text", "bytes", "few bytes", "array", "map", "map key")
 AGENT_KEYS: Final = (
     "gen_ai.agent.name", "gen_ai.request.model", "agent.memory.operation", "agent.flow.name", "agent.flow.node",
-    "egoscope.recorded.span_id",
+    "egoscope.recorded.span_id", "task.id", "task.worker",
 )  # fmt: skip
-"""What only agents and flows may say, in their form: a span of ego-mcp may not."""
+"""What only agents, flows and tasks may say, in their form: a span of ego-mcp may not."""
 RESOURCE_KEYS: Final = (
     "service.name", "service.instance.id", "service.version", "host.name", "egoscope.source",
     "telemetry.sdk.language", "telemetry.sdk.name", "telemetry.sdk.version",
@@ -195,7 +195,7 @@ def of_spans() -> Iterator[Place]:
     behind = f"tools/call recall {SECRET}"
     yield in_field(("span name", "traces", "span name"), item_of, "name")
     yield in_field(("span name behind a known one", "traces", "span name"), item_of, "name", behind)
-    for name in (f"tools/call {NAME}", f"invoke_agent {NAME}", f"memory {NAME}", NAME):
+    for name in (f"tools/call {NAME}", f"invoke_agent {NAME}", f"memory {NAME}", f"task {NAME}", NAME):
         yield in_field((f"span name {name}", "traces", "span name"), item_of, "name", name)
     for key in AGENT_KEYS:
         yield in_attribute((f"span attribute of agents {key}", "traces", "attribute"), attributes_of, key, "name")
@@ -252,6 +252,12 @@ def of_metrics() -> Iterator[Place]:
     yield in_attribute(("metric metadata", "metrics", "metric metadata"), lambda r: item_of(r).metadata, "diary")
     for kind in ("histogram", "sum", "gauge"):
         yield from in_attributes(f"{kind} label", "metrics", "point attribute", labels_of_first(kind), [*legal.LABELS])
+
+    yield from of_what_no_metric_has()
+
+
+def of_what_no_metric_has() -> Iterator[Place]:
+    """Yield the places of exemplars and of kinds of metrics that nobody sends."""
 
     def new_exemplar_of(request: Any) -> Any:
         return points_of(item_of(request))[0].exemplars.add(as_double=1).filtered_attributes

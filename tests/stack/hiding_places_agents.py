@@ -19,6 +19,7 @@ from tests.stack.hiding_places import (
     in_field,
     item_of,
     labels_of_first,
+    of_what_no_metric_has,
 )
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
     from tests.stack.legal_agents import Service
 
-_OTHERS_KEYS: Final = (s.EMOTION_PRIMARY, s.PERSON, s.SESSION_ID, s.MCP_METHOD_NAME)
-"""What only ego-mcp may say."""
+_OTHERS_KEYS: Final = (s.EMOTION_PRIMARY, s.PERSON, s.SESSION_ID, s.MCP_METHOD_NAME, s.TASK_ID, s.TASK_WORKER)
+"""What only ego-mcp or tasks may say."""
 
 
 def _attributes_of(request: Any) -> Any:
@@ -95,7 +96,7 @@ def _spans_of_illumo() -> Iterator[Place]:
 def _spans(service: Service) -> Iterator[Place]:
     yield from in_attributes("span attribute", "traces", "attribute", _attributes_of, [*legal_agents.full(service)])
     for key in _OTHERS_KEYS:
-        yield in_attribute((f"span attribute of ego-mcp {key}", "traces", "attribute"), _attributes_of, key, "name")
+        yield in_attribute((f"span attribute of others {key}", "traces", "attribute"), _attributes_of, key, "name")
     for key in (s.GEN_AI_OPERATION_NAME, s.GEN_AI_PROVIDER_NAME, s.AGENT_OUTCOME, s.ERROR_TYPE, s.LEVEL, s.UNPARSABLE):
         place = (f"span attribute {key} that looks like one", "traces", "attribute")
         yield in_attribute(place, _attributes_of, key, "name")
@@ -142,6 +143,7 @@ def _metrics(service: Service) -> Iterator[Place]:
     ):
         place = (f"label {key} that looks like one", "metrics", "point attribute")
         yield in_attribute(place, labels_of_first("sum"), key, "name")
+    yield from of_what_no_metric_has()
 
 
 def _all() -> Iterator[Place]:

@@ -1,6 +1,6 @@
 """OTLP requests that hold everything the sidecar may send, and nothing else. Tests spoil one place at a time.
 
-Of ego-mcp and of the sidecar itself; what agents and flows may send stands in legal_agents.py.
+Of ego-mcp and of the sidecar itself; what agents and flows may send stands in legal_agents.py, tasks in legal_tasks.py.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 import egoscope
 from egoscope.convert import semconv as s
-from egoscope.convert.catalogue import METRICS, Kind
+from egoscope.convert.catalogue import METRICS, WORKER_PROCESS_METRICS, Kind
 from egoscope.sources.discovery import Reason as Problem
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ def fields_of(source: str) -> list[str]:
     return [*fields, *described.get("drop", {"fields": []})["fields"], *(f"{name}.(unknown)" for name in mappings)]
 
 
-POLICIES: Final = ["ego_mcp", "ego_mcp_events", "kagura", "kagura_events", "illumo", "illumo_events"]
+POLICIES: Final = [
+    "ego_mcp", "ego_mcp_events", "kagura", "kagura_events", "illumo", "illumo_events", "koubou", "koubou_workers",
+]  # fmt: skip
 EGO_MCP: Final = policy("ego_mcp")
 TOOLS: Final = [*EGO_MCP["fields"]["tool_name"]["values"], s.OTHER]
 EMOTIONS: Final = [*EGO_MCP["fields"]["emotion_primary"]["values"], s.OTHER]
@@ -169,6 +171,18 @@ def traces(now_ns: int, instance: str) -> ExportTraceServiceRequest:
     return request
 
 
+def add_log(
+    part: Any, now_ns: int, number: int, body: str, attributes: Mapping[str, str | bool | float], level: str
+) -> None:
+    """Add the n-th log record of a request."""
+    record = part.log_records.add(
+        time_unix_nano=now_ns + number, observed_time_unix_nano=now_ns + number, severity_number=9,
+        severity_text=level, trace_id=(number + 1).to_bytes(16, "big"), span_id=(number + 1).to_bytes(8, "big"),
+    )  # fmt: skip
+    record.body.string_value = body
+    put(record.attributes, {**attributes, s.LOG_FILE_RECORD_OFFSET: number})
+
+
 def logs(now_ns: int, instance: str) -> ExportLogsServiceRequest:
     """Return one request: every sentence, every logger, a call's lines for every tool, emotion and error."""
     request = ExportLogsServiceRequest()
@@ -179,13 +193,7 @@ def logs(now_ns: int, instance: str) -> ExportLogsServiceRequest:
     numbers = count()
 
     def add(body: str, attributes: Mapping[str, str | bool | float], level: str = "INFO") -> None:
-        number = next(numbers)
-        record = part.log_records.add(
-            time_unix_nano=now_ns + number, observed_time_unix_nano=now_ns + number, severity_number=9,
-            severity_text=level, trace_id=(number + 1).to_bytes(16, "big"), span_id=(number + 1).to_bytes(8, "big"),
-        )  # fmt: skip
-        record.body.string_value = body
-        put(record.attributes, {s.LOG_FILE_RECORD_OFFSET: number} | dict(attributes))
+        add_log(part, now_ns, next(numbers), body, attributes, level)
 
     for sentence in SENTENCES:
         add(sentence, {s.LOGGER: "ego_mcp.server"})
@@ -230,11 +238,13 @@ LABELS: Final[dict[str, list[str]]] = {
     s.ACTION: ["kept", "pseudonymised", "counted", "dropped"],
     s.REASON: _distinct(
         *("not_in_policy", "private_field", "wrong_type", "out_of_range", "not_enumerated", "no_match", "too_long"),
-        *("malformed_json", "malformed_literal", "no_time", "no_id", "time_in_future"),
+        *("malformed_json", "malformed_literal", "no_time", "time_in_future"),
         *(reason.name.lower() for reason in Problem),
         "no_file",
     ),
     s.SIGNAL: ["traces", "metrics", "logs"],
+    s.GROUP: ["koubou-workers", "celery_worker.2", s.OTHER],
+    s.STATE: ["alive", "unhealthy"],
 }
 """Every label of the catalogue with all values it may have."""
 
@@ -244,10 +254,15 @@ def is_of_agents(metric: Metric) -> bool:
     return metric.name.startswith(("agent.", "gen_ai.client."))
 
 
+def is_of_tasks(metric: Metric) -> bool:
+    """Whether a metric is told of tasks and their workers alone; processes are found by the sidecar itself."""
+    return metric.name.startswith("task.") and metric not in WORKER_PROCESS_METRICS
+
+
 OWN_METRICS: Final = [
     msgspec.structs.replace(one, attributes=tuple(label for label in one.attributes if label in LABELS))
     for one in METRICS
-    if not is_of_agents(one)
+    if not is_of_agents(one) and not is_of_tasks(one)
 ]
 """The metrics of ego-mcp and of the sidecar, with the labels they have there."""
 

@@ -34,7 +34,7 @@ PROVIDERS: Final = [
 EVENTS: Final = ["agent_instruction", "agent_response", s.OTHER]
 LEVELS: Final = ["DEBUG", "INFO", "WARNING", "ERROR", s.OTHER]
 UNPARSABLE: Final = [
-    "malformed_json", "malformed_literal", "no_time", "no_id", "too_long", "time_in_future", "wrong_type",
+    "malformed_json", "malformed_literal", "no_time", "too_long", "time_in_future", "wrong_type",
 ]  # fmt: skip
 OUTCOMES: Final = ["ok", "error", "unfinished"]
 ERRORS: Final = [*legal.policy("kagura")["fields"]["error"]["values"], s.OTHER, "timeout"]
@@ -160,13 +160,7 @@ def logs(now_ns: int, instance: str, service: Service) -> ExportLogsServiceReque
     numbers = count()
 
     def add(body: str, attributes: Mapping[str, str | bool | float], level: str = "INFO") -> None:
-        number = next(numbers)
-        record = part.log_records.add(
-            time_unix_nano=now_ns + number, observed_time_unix_nano=now_ns + number, severity_number=9,
-            severity_text=level, trace_id=(number + 1).to_bytes(16, "big"), span_id=(number + 1).to_bytes(8, "big"),
-        )  # fmt: skip
-        record.body.string_value = body
-        legal.put(record.attributes, {s.LOG_FILE_RECORD_OFFSET: number, s.LOGGER: service} | dict(attributes))
+        legal.add_log(part, now_ns, next(numbers), body, {s.LOGGER: service, **attributes}, level)
 
     keys = [s.GEN_AI_AGENT_NAME] if service == "kagura" else [s.FLOW_NODE, s.FLOW_NAME]
     full = call_attributes() if service == "kagura" else node_attributes()

@@ -3,35 +3,42 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import itertools
 import os
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from tools import stack as programs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 T = TypeVar("T")
 
 POLL_S: Final = 0.02
+PATIENCE_S: Final = 60.0
+"""How long anything may take on a machine that has other work to do; what has to be quick says within what time."""
 START_S: Final = 60.0
 STOP_S: Final = 30.0
 LOG_TAIL_LINES: Final = 40
-CHECK_S: Final = 60.0
+CHECK_S: Final = 300.0
+"""A case of days that promtool plays minute by minute takes half a minute where others work too."""
+PORTS_A_BLOCK: Final = 64
 
 
 class MissingServerError(Exception):
     """A server is not to be had here; the text names it and the reason."""
 
 
-def wait_for(condition: Callable[[], T], *, within_s: float = 20.0, what: str) -> T:
+def wait_for(condition: Callable[[], T], *, within_s: float = PATIENCE_S, what: str) -> T:
     """Return the condition's first true value; AssertionError saying `what` did not come true in time."""
     deadline = time.monotonic() + within_s
     while not (value := condition()):
@@ -43,12 +50,45 @@ def wait_for(condition: Callable[[], T], *, within_s: float = 20.0, what: str) -
 
 
 def free_ports(count: int) -> list[int]:
-    """Return loopback ports that nobody listens on; all are held until the last is found, so no two are equal."""
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+    """Return loopback ports that nobody listens on, none of them twice in a run of the tests.
+
+    They lie below those that the kernel hands out for outgoing connections: of these, one may be taken by somebody's
+    request before the server that it is meant for has started.
+    """
+    found: list[int] = []
+    while len(found) < count:
+        port = next(_PORTS)
+        with contextlib.suppress(OSError), socket.socket() as one:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            one.bind(("127.0.0.1", port))
+            found.append(port)
+    return found
+
+
+def _ports() -> Iterator[int]:
+    """Yield ports for servers, of blocks that no other run of the tests has: a port may be free for a restart only."""
+    kernels = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    end = int(kernels.read_text().split()[0]) if kernels.exists() else 32768
+    blocks = list(range(max(1024, end - 16384), end - PORTS_A_BLOCK + 1, PORTS_A_BLOCK))
+    first = os.getpid() % len(blocks)
+    locks = Path(tempfile.gettempdir()) / f"egoscope-test-ports-{os.getuid()}"
+    locks.mkdir(exist_ok=True)
+    own: list[int] = []
+    with contextlib.ExitStack() as until_the_end:
+        for block in blocks[first:] + blocks[:first]:
+            lock = (locks / f"{block}").open("w")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                lock.close()
+                continue
+            until_the_end.callback(lock.close)
+            own += range(block, block + PORTS_A_BLOCK)
+            yield from own[-PORTS_A_BLOCK:]
+        yield from itertools.cycle(own)
+
+
+_PORTS: Final = _ports()
 
 
 def answers(url: str) -> bool:
@@ -172,6 +212,16 @@ class Server:
         self._directory = directory
         self._way = way
         self._life: Running | None = None
+
+    def with_options(self, *arguments: str, **environment: str) -> None:
+        """Add arguments, of which a server takes the last, and variables; for its next start."""
+        self._command = [*self._command, *arguments]
+        self._environment = {**self._environment, **environment}
+
+    @property
+    def directory(self) -> Path:
+        """Where its log and its data are."""
+        return self._directory
 
     @property
     def pid(self) -> int:

@@ -112,6 +112,11 @@ def filtered_labels(logql: str) -> set[str]:
     return found
 
 
+def made_labels(logql: str) -> set[str]:
+    """Return the labels that LogQL makes itself: by label_format, or by a named group of a pattern."""
+    return {*re.findall(r"\|\s*label_format\s+(\w+)=", logql), *re.findall(r"\(\?P<(\w+)>", logql)}
+
+
 def span_attributes(traceql: str) -> set[str]:
     """Return the attributes that TraceQL names, without their scope."""
     plain = re.sub(r'"(?:\\.|[^"\\])*"|`[^`]*`', '""', traceql)

@@ -136,6 +136,13 @@ _LABELS: Final[dict[str, tuple[str, ...]]] = {
     "agent_flow_node_duration_seconds_count": ("flow", "node"),
     "agent_flow_events_total": ("flow", "node", "type"),
     "agent_flow_tokens_total": ("flow", "node"),
+    "task_created_total": ("priority",),
+    "task_started_total": ("priority",),
+    "task_returned_total": ("priority",),
+    "task_ended_total": ("outcome", "priority"),
+    "task_duration_seconds_count": ("outcome",),
+    "task_duration_seconds_sum": ("outcome",),
+    "task_worker_tasks_total": ("outcome", "worker"),
 }
 _USD: Final = frozenset({"agent_cost_usd_total"})
 _WHOLE_WITHIN: Final = 1e-3

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 SERVE: Final = (sys.executable, "-c", "from egoscope.cli import app; app()", "serve")
-START_S: Final = 30.0
+START_S: Final = 60.0
 LOG_TAIL_LINES: Final = 30
 
 

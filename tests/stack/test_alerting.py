@@ -1,4 +1,4 @@
-"""From a failing call in a log to a message about it, through the real servers; and what holds messages back.
+"""From a failing call in a log to a message about it, through the real servers; and the same of tasks and the host.
 
 Waiting times are shortened in copies of the files, nothing else: rules are evaluated every second and without `for`,
 and Alertmanager waits a second where it would wait for more alerts.
@@ -6,7 +6,6 @@ and Alertmanager waits a second where it would wait for more alerts.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import time
@@ -26,48 +25,26 @@ from tests.stack.alertmanager import Webhook
 from tests.stack.backends import GRAFANA_URL, RUNBOOKS_URL
 from tests.stack.conftest import missing
 from tests.stack.hiding_places import first_of, item_of
-from tests.stack.processes import free_ports, wait_for
+from tests.stack.impatient import sending_to, without_waiting_rules
+from tests.stack.processes import wait_for
+from tests.stack.samples import tell_gauge
 from tests.stack.servers import Alertmanager, MissingServerError, Stack, get_json
 from tests.stack.sidecar import append, call, sidecar_on
+from tests.stack.task_scene import following
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.stack.processes import Way
+    from tests.stack.task_scene import Scene
 
 FIRES_WITHIN_S: Final = 60.0
 RESOLVES_WITHIN_S: Final = 60.0
-
-
-def without_waiting_rules(configuration: Path) -> None:
-    """Evaluate every second, and let alerts fire and resolve at once."""
-    for file in (configuration / "prometheus.yml", *(configuration / "rules").glob("*.yml")):
-        text = re.sub(r"\b(evaluation_interval|interval): \w+", r"\1: 1s", file.read_text())
-        file.write_text(re.sub(r"(for|keep_firing_for): \d+[smh]", r"\1: 0s", text))
-
-
-def without_waiting(configuration: str) -> str:
-    """Tell of a group after a second, and of its changes every second."""
-    return re.sub(r"(group_wait|group_interval): \w+", r"\1: 1s", configuration)
-
-
-@contextlib.contextmanager
-def sending_to(webhook: Webhook, directory: Path, way: Way) -> Generator[Alertmanager]:
-    """Yield an Alertmanager that sends everything, info too, to this webhook."""
-    (directory / "webhook-url").write_text(webhook.url + "\n")
-    (port,) = free_ports(1)
-    try:
-        server = Alertmanager(
-            directory, port, {"RECEIVERS": "webhook", "SEVERITY": "info"}, directory, edit=without_waiting, way=way
-        )
-        server.start()
-    except MissingServerError as error:
-        missing(str(error))
-    try:
-        yield server
-    finally:
-        server.stop()
+HOST: Final = "machine-1"
+WORKERS: Final = ("worker_0", "worker_1", "worker_2")
+NO_PROCESS: Final = 1 << 30
+"""More than the number of any process."""
 
 
 @pytest.fixture(scope="module")
@@ -80,19 +57,6 @@ def webhook() -> Iterator[Webhook]:
 def alertmanager(way: Way, webhook: Webhook, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alertmanager]:
     """The one that Prometheus tells."""
     with sending_to(webhook, tmp_path_factory.mktemp("alertmanager"), way) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def held_messages() -> Iterator[Webhook]:
-    with Webhook.listening() as listening:
-        yield listening
-
-
-@pytest.fixture(scope="module")
-def held(way: Way, held_messages: Webhook, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alertmanager]:
-    """Another one, that only the tests of inhibition tell."""
-    with sending_to(held_messages, tmp_path_factory.mktemp("alertmanager-held"), way) as server:
         yield server
 
 
@@ -113,13 +77,6 @@ def alerting(way: Way, alertmanager: Alertmanager, tmp_path_factory: pytest.Temp
         missing(str(error))
 
 
-def first(webhook: Webhook, status: str, within_s: float, **labels: str) -> dict[str, Any]:
-    """Wait for the first such alert in a message."""
-    return wait_for(
-        lambda: webhook.alerts(status, **labels), within_s=within_s, what=f"the webhook hears of {labels}, {status}"
-    )[0]
-
-
 def test_a_failing_agent_is_told_to_the_webhook_and_so_is_its_recovery(
     alerting: Stack, webhook: Webhook, tmp_path: Path
 ) -> None:
@@ -133,7 +90,7 @@ def test_a_failing_agent_is_told_to_the_webhook_and_so_is_its_recovery(
             until=datetime.now(UTC),
         )
         sidecar.start()
-        told = first(webhook, "firing", FIRES_WITHIN_S, alertname="AgentErrors")
+        told = webhook.first("firing", FIRES_WITHIN_S, alertname="AgentErrors")
         assert told["labels"] == {
             "alertname": "AgentErrors", "job": "ego-mcp", "severity": "warning", "about": "errors",
         }  # fmt: skip
@@ -150,7 +107,7 @@ def test_a_failing_agent_is_told_to_the_webhook_and_so_is_its_recovery(
         live = sidecar.logs / "ego-mcp-live.log"
         for _ in range(400):
             append(live, *call())
-        over = first(webhook, "resolved", RESOLVES_WITHIN_S, alertname="AgentErrors")
+        over = webhook.first("resolved", RESOLVES_WITHIN_S, alertname="AgentErrors")
         assert over["annotations"]["runbook_url"] == told["annotations"]["runbook_url"]
 
 
@@ -162,7 +119,7 @@ def test_the_very_first_removal_of_the_second_layer_is_told(alerting: Stack, web
         channel.unary_unary("/opentelemetry.proto.collector.logs.v1.LogsService/Export")(
             request.SerializeToString(), timeout=20
         )
-    told = first(webhook, "firing", FIRES_WITHIN_S, alertname="SecondLayerRemoval", signal="logs")
+    told = webhook.first("firing", FIRES_WITHIN_S, alertname="SecondLayerRemoval", signal="logs")
     assert told["labels"]["severity"] == "critical"
 
 
@@ -177,7 +134,110 @@ def test_the_very_first_line_that_loki_discards_is_told(alerting: Stack, webhook
     )
     with pytest.raises(urllib.error.HTTPError, match="400"):
         urllib.request.urlopen(push, timeout=10)
-    first(webhook, "firing", FIRES_WITHIN_S, alertname="LogsDiscarded", reason="too_far_in_future")
+    webhook.first("firing", FIRES_WITHIN_S, alertname="LogsDiscarded", reason="too_far_in_future")
+
+
+@pytest.fixture(scope="module")
+def koubou(alerting: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """A Koubou with three workers, as many as are expected, on a machine that has a name; all of it is followed."""
+    directory = tmp_path_factory.mktemp("alerting-koubou")
+    (directory / "pids").mkdir()
+    with following(
+        alerting,
+        directory,
+        host_name=HOST,
+        workers_expected=str(len(WORKERS)),
+        worker_pid_files=f"imports={directory / 'pids'}/*.pid",
+    ) as scene:
+        for worker in WORKERS:
+            scene.koubou.register(worker)
+        scene.sidecar.start()
+        yield scene
+
+
+def test_a_missing_worker_is_told_and_so_is_its_return(koubou: Scene, webhook: Webhook) -> None:
+    """Only from a machine that is heard: the sidecar tells of itself every 15 s."""
+    koubou.koubou.clean_up(WORKERS[0])
+    told = webhook.first("firing", FIRES_WITHIN_S, alertname="WorkersMissing")
+    assert told["labels"] == {
+        "alertname": "WorkersMissing", "host_name": HOST, "severity": "critical", "about": "workers",
+    }  # fmt: skip
+    assert told["annotations"]["summary"] == f"{HOST}: 2 of 3 expected workers are there"
+    assert told["annotations"]["runbook_url"] == f"{RUNBOOKS_URL}#workersmissing"
+    link = urlsplit(str(told["annotations"]["dashboard_url"]))
+    assert f"{link.scheme}://{link.netloc}{link.path}" == f"{GRAFANA_URL}/d/egoscope-workers"
+    assert parse_qs(link.query)["var-host"] == [HOST]
+    koubou.koubou.register(WORKERS[0])
+    webhook.first("resolved", RESOLVES_WITHIN_S, alertname="WorkersMissing")
+
+
+def test_a_lost_worker_is_told_until_it_is_cleaned_up(koubou: Scene, webhook: Webhook) -> None:
+    koubou.koubou.register("worker_9", last_heartbeat="2026-01-01 00:00:00")
+    told = webhook.first("firing", FIRES_WITHIN_S, alertname="WorkerLost", job="koubou", host_name=HOST)
+    assert told["annotations"]["summary"] == f"{HOST}: 1 worker of koubou lost: no heartbeat"
+    koubou.koubou.clean_up("worker_9")
+    webhook.first("resolved", RESOLVES_WITHIN_S, alertname="WorkerLost")
+
+
+def test_a_pid_file_without_its_process_is_told_until_it_is_gone(koubou: Scene, webhook: Webhook) -> None:
+    file = koubou.path.parents[1] / "pids" / "1.pid"
+    file.write_text(f"{NO_PROCESS}\n")
+    told = webhook.first("firing", FIRES_WITHIN_S, alertname="WorkerProcessUnhealthy", group="imports")
+    assert told["annotations"]["summary"] == f"{HOST}: 1 unhealthy process in group imports"
+    file.unlink()
+    webhook.first("resolved", RESOLVES_WITHIN_S, alertname="WorkerProcessUnhealthy")
+
+
+def test_tasks_that_fail_are_told_until_enough_succeed(koubou: Scene, webhook: Webhook) -> None:
+    def end(number: int, *, failed: bool) -> None:
+        for _ in range(number):
+            task = koubou.koubou.take(WORKERS[1], koubou.koubou.create())
+            assert task is not None
+            koubou.koubou.finish(task, WORKERS[1], failed=failed)
+
+    end(5, failed=True)
+    end(5, failed=False)
+    told = webhook.first("firing", FIRES_WITHIN_S, alertname="TaskFailureRate", job="koubou", host_name=HOST)
+    assert told["annotations"]["summary"] == f"{HOST}: 50% of the tasks of koubou of the last hour failed"
+    end(30, failed=False)
+    webhook.first("resolved", RESOLVES_WITHIN_S, alertname="TaskFailureRate")
+
+
+@pytest.mark.parametrize(
+    ("alert", "status", "number", "words"),
+    [
+        pytest.param("OldestTaskTooOld", "pending", 90_000, "has been waiting for 2h", id="it waits"),
+        pytest.param("TaskStuck", "in_progress", 90_001, "has been in progress for 2h", id="it does not end"),
+    ],
+)
+def test_a_task_of_hours_is_told_until_it_ends(
+    koubou: Scene, webhook: Webhook, alert: str, status: str, number: int, words: str
+) -> None:
+    koubou.koubou.write(
+        "INSERT INTO task_master (task_id, status, assigned_to, created_at, updated_at)"
+        " VALUES (?, ?, ?, datetime('now', '-2 hours'), datetime('now', '-2 hours'))",
+        *(f"task_{number:05d}", status, WORKERS[2]),
+    )
+    told = webhook.first("firing", FIRES_WITHIN_S, alertname=alert, job="koubou", host_name=HOST)
+    assert told["annotations"]["summary"].startswith(f"{HOST}: a task of koubou {words}")
+    koubou.koubou.finish(f"task_{number:05d}", WORKERS[2])
+    webhook.first("resolved", RESOLVES_WITHIN_S, alertname=alert)
+
+
+def test_a_machine_without_processor_time_is_told_until_it_has_some(alerting: Stack, webhook: Webhook) -> None:
+    """By samples as the Collector would send them: nobody heats this machine up."""
+    machine = {"service.name": "host", "service.instance.id": "machine-9", "host.name": "machine-9"}
+
+    def idle(share: float) -> None:
+        for state, of_all in (("idle", share), ("user", 0.9 - share)):
+            tell_gauge(alerting.prometheus, machine, "system.cpu.utilization", of_all, unit="1", state=state)
+
+    idle(0.05)
+    told = webhook.first("firing", FIRES_WITHIN_S, alertname="HostCpuHigh", host_name="machine-9")
+    assert told["labels"]["severity"] == "critical"
+    assert told["annotations"]["summary"] == "machine-9: its processors are 95% busy"
+    idle(0.85)
+    webhook.first("resolved", RESOLVES_WITHIN_S, alertname="HostCpuHigh", host_name="machine-9")
 
 
 @pytest.mark.parametrize("name", sorted(ALWAYS))
@@ -193,95 +253,3 @@ def test_every_rule_is_evaluated_without_an_error(alerting: Stack) -> None:
 
     wait_for(lambda: all(rule["health"] != "unknown" for rule in rules()), what="every rule was evaluated")
     assert {rule["name"]: rule.get("lastError") for rule in rules() if rule["health"] != "ok"} == {}
-
-
-def labels(alert: str, severity: str, **more: str) -> dict[str, str]:
-    """Return an alert as Prometheus would report it, with a label that tells it from real ones."""
-    return {"alertname": alert, "severity": severity, "from": "test", **more}
-
-
-@pytest.mark.parametrize(
-    ("cause", "held_back"),
-    [
-        pytest.param(
-            labels("BackEndDown", "critical", about="back end", job="loki", instance="l"),
-            labels("SendingUnavailable", "warning", about="sending", instance="s", signal="logs"),
-            id="a back end that is down holds back that its signal waits",
-        ),
-        pytest.param(
-            labels("BackEndDown", "critical", about="back end", job="otelcol", instance="c"),
-            labels("SidecarGone", "critical", about="sidecar", job="egoscope"),
-            id="without the Collector the sidecar cannot be heard",
-        ),
-        pytest.param(
-            labels("SidecarGone", "critical", about="sidecar", job="egoscope"),
-            labels("AgentSilent", "warning", about="silence", job="agent-1"),
-            id="without the sidecar no agent can be heard",
-        ),
-        pytest.param(
-            labels("AgentSilent", "warning", about="silence", job="agent-2"),
-            labels("AgentDrop", "warning", about="volume", job="agent-2"),
-            id="a silent agent makes fewer calls",
-        ),
-        pytest.param(
-            labels("OutboxFull", "critical", about="outbox", job="egoscope", instance="s"),
-            labels("OutboxFilling", "warning", about="outbox", job="egoscope", instance="s"),
-            id="critical holds back the warning about the same",
-        ),
-    ],
-)
-def test_a_cause_holds_back_what_it_causes(
-    held: Alertmanager, cause: dict[str, str], held_back: dict[str, str]
-) -> None:
-    """And the same alert is not held back once the cause is over."""
-    held.post(held_back, cause)
-
-    def inhibited() -> list[str]:
-        (alert,) = held.alerts(**held_back)
-        return alert["status"]["inhibitedBy"]
-
-    wait_for(lambda: held.alerts(**held_back) and inhibited(), what=f"{held_back} is held back")
-    held.end(cause)
-    wait_for(lambda: not inhibited(), what=f"{held_back} is held back no longer")
-    held.end(held_back)
-
-
-@pytest.mark.parametrize(
-    ("cause", "other"),
-    [
-        pytest.param(
-            labels("AgentErrorBudgetFast", "critical", about="errors", job="agent-1"),
-            labels("AgentErrors", "warning", about="errors", job="agent-2"),
-            id="critical of one agent holds back nothing of another",
-        ),
-        pytest.param(
-            labels("AgentSilent", "critical", about="silence", job="agent-3"),
-            labels("AgentDrop", "warning", about="volume", job="agent-4"),
-            id="nor does the silence of one",
-        ),
-        pytest.param(
-            labels("DiskLow", "critical", about="disk", job="egoscope", instance="s"),
-            labels("OutboxFilling", "warning", about="outbox", job="egoscope", instance="s"),
-            id="critical holds back nothing about something else",
-        ),
-    ],
-)
-def test_nothing_else_is_held_back(
-    held: Alertmanager, held_messages: Webhook, cause: dict[str, str], other: dict[str, str]
-) -> None:
-    held.post(cause, other)
-    for one in (cause, other):
-        first(held_messages, "firing", FIRES_WITHIN_S, **one)
-    held.end(cause)
-    held.end(other)
-
-
-def test_what_is_held_back_is_not_told(held: Alertmanager, held_messages: Webhook) -> None:
-    cause = labels("AgentErrorBudgetFast", "critical", about="errors", job="agent-9")
-    lesser = labels("AgentErrors", "warning", about="errors", job="agent-9")
-    held.post(cause, lesser)
-    first(held_messages, "firing", FIRES_WITHIN_S, **cause)
-    assert held_messages.alerts("firing", **lesser) == []
-    held.end(cause)
-    first(held_messages, "firing", FIRES_WITHIN_S, **lesser)
-    held.end(lesser)

@@ -21,12 +21,13 @@ from tests.stack.filled import filled
 from tests.stack.grafana import ADMIN, PASSWORD, Grafana
 from tests.stack.processes import free_ports
 from tests.stack.servers import MissingServerError, wait_for
-from tests.stack.sidecar import append, call
+from tests.stack.sidecar import append, call, now_line
 from tools import stack as programs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from tests.stack.filled import Filled
     from tests.stack.processes import Server, Way
 
 ADDRESSES: Final = "Addresses"
@@ -88,7 +89,18 @@ def asked(way: Way, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]
             (directory / "secrets" / "grafana-admin-password").write_text(PASSWORD)
         except MissingServerError as error:
             asked.absent["GRAFANA"] = str(error)
+        recall_curiously_and_in_vain(there)
         yield asked
+
+
+def recall_curiously_and_in_vain(there: Filled) -> None:
+    """Let what the page looks for by name have happened: in six hours of a demo there may be none of it."""
+    begun = now_line(ahead_s=-2.0, tool_name="recall", tool_args={})
+    felt = {"emotion_primary": "curious", "emotion_intensity": 0.6, "valence": 0.4, "arousal": 0.6}
+    ended = now_line("Tool execution completed", ahead_s=-1.0, tool_name="recall", time_phase="morning", **felt)
+    failed = now_line("Tool execution failed", level="ERROR", tool_name="recall", exception="ValueError: 1")
+    append(there.log, begun, ended, now_line(ahead_s=-0.5, tool_name="recall", tool_args={}), failed)
+    there.sidecar.wait_until_drained()
 
 
 def test_every_section_with_requests_is_checked() -> None:

@@ -84,3 +84,18 @@ def test_volumes_are_backed_up_and_restored_into_an_empty_place(docker: Engine, 
         wait_for_calls(made, 2)
         answer = made.get("loki", "/loki/api/v1/query_range", query='{service_name="ego-mcp"}', since="1h")
         assert sum(len(stream["values"]) for stream in json.loads(answer)["data"]["result"]) == 4
+
+
+def test_a_gateway_which_has_no_sidecar_is_backed_up_and_restored(docker: Engine, tmp_path: Path) -> None:
+    """Its parts are those of the back ends; states are with their machines, and so are keys."""
+    backups = tmp_path / "backups"
+    with project(docker, tmp_path, "docker-compose.scaling.yml") as made:
+        made.compose("up", "--no-start")
+        status, said = run(made, "backup", f"--to={backups}")
+        assert status == 0, said
+        (backup,) = backups.iterdir()
+        assert {"prometheus", "loki", "tempo"} <= json.loads((backup / "manifest.json").read_text())["parts"].keys()
+        assert not (backup / "state.tar.gz").exists()
+        made.compose("down", "--volumes")
+        status, said = run(made, "restore", f"--from={backup}")
+        assert status == 0, said

@@ -13,12 +13,20 @@ import jsonschema
 import pytest
 import yaml
 
-from egoscope.cli.demo import ILLUMO_FILE, KAGURA_FILE
+from egoscope.cli.demo import ILLUMO_FILE, KAGURA_FILE, KOUBOU_FILE
 from egoscope.config import load_settings
 from egoscope.prices import load_prices
+from tools.backup_places import BUILT
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
-FILES: Final = ("docker-compose.yml", "docker-compose.api.yml", "docker-compose.alerts.yml")
+FILES: Final = (
+    "docker-compose.yml",
+    "docker-compose.api.yml",
+    "docker-compose.alerts.yml",
+    "docker-compose.host.yml",
+    "docker-compose.workers.yml",
+    "docker-compose.scaling.yml",
+)
 SCHEMA_MODULE: Final = "github.com/compose-spec/compose-go/v2@v2.15.0"
 
 Service = dict[str, Any]
@@ -31,6 +39,9 @@ def read(name: str) -> dict[str, Any]:
 COMPOSE: Final = read("docker-compose.yml")
 API: Final = read("docker-compose.api.yml")
 ALERTS: Final = read("docker-compose.alerts.yml")
+HOST: Final = read("docker-compose.host.yml")["services"]["collector"]
+WORKERS: Final = read("docker-compose.workers.yml")["services"]["sidecar"]
+COLLECTOR: Final = REPOSITORY / "collector-config"
 SERVICES: Final[dict[str, Service]] = COMPOSE["services"]
 PUBLISHED: Final = [
     pytest.param(port, id=f"{service}: {port}")
@@ -144,7 +155,9 @@ def test_the_log_directory_is_mounted_read_only() -> None:
     assert "${EGO_MCP_LOG_DIR:-demo-logs}:/logs:ro" in SERVICES["sidecar"]["volumes"]
 
 
-@pytest.mark.parametrize(("agents", "name"), [("KAGURA", KAGURA_FILE), ("ILLUMO", ILLUMO_FILE)])
+@pytest.mark.parametrize(
+    ("agents", "name"), [("KAGURA", KAGURA_FILE), ("ILLUMO", ILLUMO_FILE), ("KOUBOU", KOUBOU_FILE)]
+)
 def test_a_database_is_looked_for_where_the_demo_writes_it_or_where_a_user_says(agents: str, name: str) -> None:
     """Its directory is mounted read-only; the demo's databases never stand beside a real agent's log."""
     place = f"/{agents.lower()}"
@@ -155,6 +168,13 @@ def test_a_database_is_looked_for_where_the_demo_writes_it_or_where_a_user_says(
     assert f"/logs/{name}" in SERVICES["demo"]["healthcheck"]["test"]
 
 
+def test_flows_recorded_into_a_file_are_looked_for_as_other_databases_are() -> None:
+    """The demo records none: there is nothing to be read until somebody does."""
+    sidecar = SERVICES["sidecar"]
+    assert "${TRACERDB_DIR:-${EGO_MCP_LOG_DIR:-demo-logs}}:/tracerdb:ro" in sidecar["volumes"]
+    assert default(sidecar["environment"]["EGOSCOPE_TRACERDB_PATH"]) == "/tracerdb/traces.db"
+
+
 def test_the_sidecar_starts_with_every_setting_as_it_is_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     """What .env does not set arrives empty, or as a file that says nothing."""
     for name, value in SERVICES["sidecar"]["environment"].items():
@@ -163,6 +183,9 @@ def test_the_sidecar_starts_with_every_setting_as_it_is_by_default(monkeypatch: 
     settings = load_settings()
     assert settings.budget_usd is None
     assert settings.kagura_path == (f"/kagura/{KAGURA_FILE}",)
+    assert settings.koubou_path == (f"/koubou/{KOUBOU_FILE}",)
+    assert (settings.koubou_url, settings.worker_lost_s, settings.least_workers) == (None, 60, 3)
+    assert (settings.host_name, settings.worker_processes) == (None, ())
     mounts = [mount for mount in SERVICES["sidecar"]["volumes"] if not isinstance(mount, str)]
     (prices,) = [mount for mount in mounts if mount["target"] == str(settings.price_file)]
     assert load_prices(REPOSITORY / default(prices["source"])).models == load_prices().models
@@ -171,7 +194,8 @@ def test_the_sidecar_starts_with_every_setting_as_it_is_by_default(monkeypatch: 
 @every_service
 def test_nothing_of_the_engine_or_the_machine_is_mounted(service: Service) -> None:
     sources = [mount if isinstance(mount, str) else mount["source"] for mount in service.get("volumes", [])]
-    of_the_user = ("${EGO_MCP_LOG_DIR:-", "${KAGURA_DB_DIR:-", "${ILLUMO_DB_DIR:-", "${EGOSCOPE_PRICE_FILE:-./")
+    databases = ("${KAGURA_DB_DIR:-", "${ILLUMO_DB_DIR:-", "${TRACERDB_DIR:-", "${KOUBOU_DB_DIR:-")
+    of_the_user = ("${EGO_MCP_LOG_DIR:-", *databases, "${EGOSCOPE_PRICE_FILE:-./")
     assert all(source.startswith(("./", *of_the_user)) or source[0].isalpha() for source in sources)
 
 
@@ -231,10 +255,78 @@ def test_it_waits_for_what_it_needs_to_be_healthy(name: str) -> None:
         assert how["condition"] == expected
 
 
-def test_every_address_in_the_collectors_file_is_set_for_the_network() -> None:
+@pytest.mark.parametrize("name", ["collector.yaml", "host.yaml"])
+def test_every_address_in_the_collectors_file_is_set_for_the_network(name: str) -> None:
     """Its defaults are loopback, for plain processes; in a container nobody would reach them."""
-    text = (REPOSITORY / "collector-config" / "collector.yaml").read_text(encoding="utf-8")
+    text = (COLLECTOR / name).read_text(encoding="utf-8")
     assert set(re.findall(r"\$\{env:(\w+)", text)) <= SERVICES["collector"]["environment"].keys()
+
+
+def test_the_host_is_told_of_by_default_and_nothing_of_a_container_is_taken_for_it() -> None:
+    """And one setting switches it off: then the Collector is given its own file twice."""
+    service = SERVICES["collector"]
+    told, none = [
+        [text.replace("${EGOSCOPE_COLLECTOR_OVERLAY:-host}", overlay) for text in service["command"]]
+        for overlay in ("host", "collector")
+    ]
+    assert told[1] == "--config=/etc/egoscope/host.yaml"
+    assert none[0] == none[1] == "--config=/etc/egoscope/collector.yaml"
+    here = {name: default(value) for name, value in service["environment"].items() if name.startswith("EGOSCOPE_HOST")}
+    assert here["EGOSCOPE_HOST_ROOT"] == "/"
+    assert re.fullmatch(here["EGOSCOPE_HOST_MOUNT_POINTS"], "/etc/hostname")
+    assert not re.fullmatch(here["EGOSCOPE_HOST_MOUNT_POINTS"], "/")
+    assert not re.fullmatch(here["EGOSCOPE_HOST_INTERFACES"], "eth0")
+    assert not re.fullmatch(here["EGOSCOPE_HOST_STATES"], "sleeping")
+
+
+def test_with_the_machines_root_the_host_is_told_of_as_by_a_plain_process() -> None:
+    """Read-only, without what runs there, and with the defaults of the Collector's own file."""
+    text = (COLLECTOR / "host.yaml").read_text(encoding="utf-8")
+    defaults = dict(re.findall(r"\$\{env:(EGOSCOPE_HOST_\w+):-([^}]*)\}", text))
+    environment = SERVICES["collector"]["environment"] | HOST["environment"]
+    for name in ("EGOSCOPE_HOST_MOUNT_POINTS", "EGOSCOPE_HOST_INTERFACES", "EGOSCOPE_HOST_DISKS"):
+        assert default(environment[name]) == defaults[name]
+    assert all(mount["read_only"] is True for mount in HOST["volumes"])
+    shown = {mount["source"]: mount["target"] for mount in HOST["volumes"] if mount["type"] == "bind"}
+    hidden = {mount["target"] for mount in HOST["volumes"] if mount["type"] == "tmpfs"}
+    assert shown.pop("/") == environment["EGOSCOPE_HOST_ROOT"]
+    assert hidden == {f"{environment['EGOSCOPE_HOST_ROOT']}/{name}" for name in ("proc", "run", "dev", "sys")}
+    for source, target in shown.items():
+        assert re.fullmatch(r"/proc/(1/)?[a-z/]+", source)
+        assert target.startswith(f"{environment['HOST_PROC']}/")
+
+
+def test_the_machines_processes_are_shown_to_the_sidecar_alone_and_only_when_asked_for() -> None:
+    assert "EGOSCOPE_PROC_PATH" not in SERVICES["sidecar"]["environment"]
+    proc, pid_files = WORKERS["volumes"]
+    assert (proc["source"], proc["target"], proc["read_only"]) == (
+        "/proc",
+        WORKERS["environment"]["EGOSCOPE_PROC_PATH"],
+        True,
+    )
+    assert default(pid_files) == "no-pid-files:/pid-files:ro"
+
+
+@pytest.mark.parametrize("overlay", [HOST, WORKERS], ids=["host", "workers"])
+def test_what_shows_the_machine_takes_nothing_off_the_hardening(overlay: Service) -> None:
+    """No namespace of the machine's, no capability, no other user, no way out."""
+    assert overlay.keys() == {"environment", "volumes"}
+
+
+def test_what_a_backup_looks_into_volumes_with_is_in_every_project() -> None:
+    """On a gateway there is no sidecar; this service has its image, builds it, and no profile switches it off."""
+    built = SERVICES[BUILT]
+    assert (built["image"], built["build"]) == (SERVICES["sidecar"]["image"], SERVICES["sidecar"]["build"])
+    assert not any("profiles" in read(name)["services"].get(BUILT, {}) for name in FILES)
+
+
+def test_the_token_recipe_of_the_page_adds_to_the_collectors_command_and_takes_nothing_off_it() -> None:
+    """A `command` replaces the one in docker-compose.yml, with the overlay that tells of the host."""
+    page = (REPOSITORY / "docs" / "configuration.md").read_text(encoding="utf-8")
+    (recipe,) = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "token" in text]
+    collector = recipe["services"]["collector"]
+    assert collector["command"] == [*SERVICES["collector"]["command"], "--config=/etc/egoscope/token.yaml"]
+    assert [mount["target"] for mount in collector["volumes"]] == ["/etc/egoscope/token.yaml"]
 
 
 def test_the_example_of_env_lists_every_variable_with_its_default() -> None:
@@ -243,7 +335,7 @@ def test_the_example_of_env_lists_every_variable_with_its_default() -> None:
     text = "".join((REPOSITORY / name).read_text(encoding="utf-8") for name in FILES)
     used = variables(text)
     assert used.keys() == listed.keys() - {"COMPOSE_FILE"}
-    for name in ("EGO_MCP_LOG_DIR", "KAGURA_DB_DIR", "ILLUMO_DB_DIR"):
+    for name in [name for name in used if name.endswith("_DIR")]:
         del used[name]  # no path would fit everybody
     assert used.items() <= listed.items()
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from tests.stack.compose_project import PROBE, Project, project
+from tests.stack.compose_project import PROBE, REPOSITORY, Project, project
 from tests.stack.processes import wait_for
+from tools import env_file
 from tools.engine import EngineError
 
 if TYPE_CHECKING:
@@ -219,3 +220,42 @@ def test_the_demo_is_shown_where_there_is_no_log(up: Project) -> None:
     for metric, least in (("ego_calls_total", 1000), ("agent_executions_total", 50), ("agent_flow_runs_total", 20)):
         query = f"sum({metric}) > {least}"
         wait_for(partial(up.value, query), within_s=180, what=f"the demo's {metric} in Prometheus")
+
+
+def test_the_settings_that_compose_gives_are_valid(up: Project) -> None:
+    """Those of every kind of database, whose policies are in the image."""
+    said = up.run("sidecar", "egoscope", "check")
+    assert [line for line in said.splitlines() if line.startswith("policy koubou_workers: valid")]
+
+
+def test_the_host_is_told_of_and_nothing_of_it_is_mounted(up: Project) -> None:
+    """What a container has of its own is not taken for the machine's: network, processes, mounts, name."""
+
+    def told(metric: str) -> list[dict[str, Any]]:
+        return json.loads(up.get("prometheus", "/api/v1/query", query=f'{metric}{{job="host"}}'))["data"]["result"]
+
+    wait_for(lambda: told("system_cpu_utilization_ratio"), within_s=SEEN_WITHIN_S, what="the host is in Prometheus")
+    (limit,) = told("system_memory_limit_bytes")
+    assert limit["metric"].keys() == {"__name__", "job", "instance"}
+    assert limit["metric"]["instance"] == "local"
+    if up.engine.started:
+        memory_kib = Path("/proc/meminfo").read_text(encoding="utf-8").split()[1]
+        assert int(limit["value"][1]) == int(memory_kib) * 1024
+    assert {one["metric"]["status"] for one in told("system_processes_count")} == {"running", "blocked"}
+    assert {one["metric"]["mountpoint"] for one in told("system_filesystem_utilization_ratio")} == {"docker"}
+    assert told("system_network_io_bytes_total") == []
+    mounted = {Path(mount.get("Source", "")).name for mount in up.container("collector")["Mounts"]}
+    assert mounted == {"collector.yaml", "host.yaml"}
+
+
+def test_a_bare_docker_compose_keeps_what_make_start_chose_and_what_its_user_wrote(
+    docker: Engine, tmp_path: Path
+) -> None:
+    """Else the sidecar would be made anew as a user who cannot read its key, on the demo's volume."""
+    (tmp_path / ".env").write_text("# Mine\nEGOSCOPE_GID=777\n")
+    logs = tmp_path / "a user's logs"
+    env_file.choose(tmp_path / ".env", {"EGO_MCP_LOG_DIR": str(logs), "EGOSCOPE_UID": "12345", "EGOSCOPE_GID": "12345"})
+    here = (f"--project-directory={tmp_path}", f"--file={REPOSITORY / 'docker-compose.yml'}")
+    sidecar = json.loads(docker.docker("compose", *here, "config", "--format=json"))["services"]["sidecar"]
+    assert sidecar["user"] == "12345:777"
+    assert {mount["target"]: mount["source"] for mount in sidecar["volumes"]}["/logs"] == str(logs)

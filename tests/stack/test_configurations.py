@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from tests.stack.alertmanager import render
 from tests.stack.backends import PROMETHEUS_FLAGS
@@ -51,13 +52,37 @@ def check(way: Way, tmp_path: Path) -> Checker:
         pytest.param(("token.yaml",), id="a token can be asked for"),
         pytest.param(("tls.yaml",), id="TLS can be asked for"),
         pytest.param(("token.yaml", "tls.yaml"), id="token and TLS can be asked for together"),
+        pytest.param(("agent.yaml",), id="a machine's Collector sends to a gateway"),
+        pytest.param(("agent.yaml", "agent-token.yaml"), id="a machine's Collector sends a token"),
+        pytest.param(
+            ("token.yaml", "agent.yaml", "agent-token.yaml", "both-tokens.yaml"),
+            id="a machine's Collector asks for a token and sends one",
+        ),
+        pytest.param(("host.yaml", "agent.yaml", "agent-host.yaml"), id="a machine's Collector tells of the machine"),
+        pytest.param(("gateway.yaml",), id="a gateway needs neither token nor TLS where its network is closed"),
+        pytest.param(("gateway.yaml", "token.yaml", "tls.yaml"), id="a gateway asks for token and TLS"),
+        pytest.param(("host.yaml",), id="the host can be told of"),
     ],
 )
 def test_collector(check: Checker, overlays: tuple[str, ...], tmp_path: Path) -> None:
     """`otelcol validate` reads every rule of the second layer."""
     (tmp_path / "secret").write_text("none")
     files = {f"EGOSCOPE_COLLECTOR_{name}_FILE": str(tmp_path / "secret") for name in ("TOKEN", "CERT", "KEY")}
+    files |= {
+        "EGOSCOPE_GATEWAY_ENDPOINT": "dns:///gateway:4317",
+        "EGOSCOPE_GATEWAY_TOKEN_FILE": str(tmp_path / "secret"),
+    }
     check("collector", "validate", *(f"--config={COLLECTOR / name}" for name in ("collector.yaml", *overlays)), **files)
+
+
+def test_with_both_tokens_every_extension_of_either_overlay_is_started() -> None:
+    """Lists replace each other; `otelcol validate` does not see that an authenticator is missing."""
+    alone, asks, sends, both = [
+        set(yaml.safe_load((COLLECTOR / name).read_text(encoding="utf-8"))["service"]["extensions"])
+        for name in ("collector.yaml", "token.yaml", "agent-token.yaml", "both-tokens.yaml")
+    ]
+    assert both == asks | sends
+    assert alone <= asks & sends
 
 
 def test_prometheus(check: Checker) -> None:

@@ -7,7 +7,6 @@ import shutil
 import signal
 import sys
 import threading
-import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,9 +25,9 @@ from egoscope.demo import (
     write_kagura_history,
     write_kagura_live,
 )
-from tests.planted import found
 from tests.recorded import FOLDER, canaries_of
 from tests.stack.dying import BOUNDARIES
+from tests.stack.hardship import check_nothing_leaked, killed_at_random, outage
 from tests.stack.row_truth import (
     check_rows_exact,
     ended_rows,
@@ -51,9 +50,7 @@ if TYPE_CHECKING:
 KINDS: Final = ("kagura", "illumo")
 CROSSINGS: Final = (1, 2, 4)
 DIES_WITHIN_S: Final = 60.0
-KILLS: Final = 6
 SETTLES_WITHIN_S: Final = 90.0
-RETURN_WITHIN_S: Final = 40.0
 _TRUTHS: Final = {"kagura": kagura_truth, "illumo": illumo_truth}
 _NAMES: Final = {"kagura": "telemetry.db", "illumo": "illumo_trace.db"}
 _HISTORIES: Final = {"kagura": write_kagura_history, "illumo": write_illumo_history}
@@ -201,15 +198,8 @@ def ended_at(kind: str, path: Path) -> list[float]:
 
 def test_no_planted_secret_is_anywhere_and_the_second_layer_had_nothing_to_do(stack: Stack, whole: Whole) -> None:
     """Searched in every form, in the state directory, in the sidecar's log and in each back end."""
-    assert len(whole.secrets) > 100
-    raw = b"".join(path.read_bytes() for path in whole.paths)
-    assert len(found(whole.secrets, raw)) > len(whole.secrets) // 2, "the secrets stand in the databases"
-    assert not found(whole.secrets, whole.sidecar.state_bytes())
-    assert not found(whole.secrets, whole.sidecar.said().encode())
-    now_s = time.time()
-    assert not found(whole.secrets, stack.loki.everything(now_s - 7 * 86_400, now_s).encode())
-    assert not found(whole.secrets, stack.prometheus.everything().encode())
-    assert not found(whole.secrets, stack.tempo.raw())
+    sources = b"".join(path.read_bytes() for path in whole.paths)
+    check_nothing_leaked(stack, whole.sidecar, whole.secrets, sources)
     assert not whole.removals
 
 
@@ -230,14 +220,10 @@ def test_killed_at_a_boundary_nothing_is_lost_and_nothing_counted_twice(
 @pytest.mark.parametrize("writing", ["insert", "update", "replace"])
 def test_killed_at_random_under_load_each_row_is_counted_once(stack: Stack, tmp_path: Path, writing: Writing) -> None:
     """In whichever way Kagura writes: rows that run, that are updated at the end, that get a new rowid then."""
-    chance = random.Random(9)
     with following(stack, tmp_path, batch_kib="32") as scene:
         scene.write(hours=3)
         with scene.alive(writing):
-            for _ in range(KILLS):
-                scene.sidecar.launch()
-                assert scene.sidecar.ended(chance.uniform(0.8, 2.5)) is None, scene.sidecar.said()
-                scene.sidecar.kill()
+            killed_at_random(scene.sidecar)
         scene.sidecar.start()
         scene.check()
 
@@ -252,14 +238,8 @@ def test_while_a_server_is_away_rows_are_read_and_later_nothing_is_missing(
         scene.sidecar.start()
         for kind, path in scene.paths.items():
             settle(stack, scene.sidecar, kind, path)
-        away = getattr(stack, server)
-        away.stop()
-        try:
-            with scene.alive():
-                wait_for(lambda: scene.sidecar.waiting_requests() > 3, what="rows are read while the server is down")
-        finally:
-            away.start()
-        wait_for(lambda: not scene.sidecar.waiting_requests(), within_s=RETURN_WITHIN_S, what="everything is sent")
+        with outage(stack, server, scene.sidecar), scene.alive():
+            wait_for(lambda: scene.sidecar.waiting_requests() > 3, what="rows are read while the server is down")
         scene.check(spans_once=server == "loki")
 
 

@@ -162,7 +162,7 @@ def test_at_the_outbox_bound_reading_stops_and_goes_on_after(stack: Stack, tmp_p
     with sidecar_on(tmp_path, stack.collector.endpoint, outbox_limit_mib="8", batch_kib="256") as sidecar:
         log, instance = begin(sidecar)
         stack.collector.stop()
-        start = datetime.now(UTC) - timedelta(days=1)
+        start = datetime.now(UTC).replace(minute=0) - timedelta(days=1)  # all of it of one day
         history = write_history(
             tmp_path / "old", DemoSettings(start=start, calls_per_minute=600, rhythm=False), max_bytes=20_000_000
         )
@@ -224,11 +224,12 @@ def test_a_full_disk_stops_reading_and_it_goes_on_by_itself(stack: Stack, tmp_pa
         ballast = disk / "ballast"
         if filled_by == "somebody else":
             fill(ballast)
-        start = datetime.now(UTC) - timedelta(hours=20)
+        start = datetime.now(UTC).replace(minute=0) - timedelta(hours=20)  # all of it of one day
         history = write_history(
             tmp_path / "old", DemoSettings(start=start, calls_per_minute=600, rhythm=False), max_bytes=14_000_000
         )
-        old = history.files[0].rename(sidecar.logs / "ego-mcp-old.log")
+        (old,) = history.files
+        old = old.rename(sidecar.logs / "ego-mcp-old.log")
         wait_for(lambda: _not_ready(sidecar, "state"), within_s=60, what="/readyz names the state")
         assert sidecar.page("/healthz")[0] == 200
         sidecar.kill()

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 import grpc
 import pytest
 
-from tests.stack import legal, legal_agents
+from tests.stack import legal, legal_agents, legal_tasks
 from tests.stack.hiding_places import NAME, PLACES, SECRET, Place, first_of, item_of, items_of, points_of
 from tests.stack.hiding_places_agents import AGENT_PLACES
+from tests.stack.hiding_places_tasks import TASK_PLACES
 from tests.stack.processes import wait_for
 
 if TYPE_CHECKING:
@@ -74,11 +75,13 @@ def legal_request(signal: str, service: str = "ego-mcp") -> tuple[int, str, Any]
     match service:
         case "kagura" | "illumo":
             return now_ns, instance, legal_agents.request(signal, now_ns, instance, service)
+        case legal_tasks.SERVICE:
+            return now_ns, instance, legal_tasks.request(signal, now_ns, instance)
         case _:
             return now_ns, instance, getattr(legal, signal)(now_ns, instance)
 
 
-ALL_SERVICES: Final = pytest.mark.parametrize("service", ["ego-mcp", "kagura", "illumo"])
+ALL_SERVICES: Final = pytest.mark.parametrize("service", ["ego-mcp", "kagura", "illumo", "koubou"])
 
 
 @ALL_SERVICES
@@ -108,7 +111,8 @@ def test_every_log_record_that_is_legal_passes_unchanged(stack: Stack, sender: S
 
 def test_every_metric_of_the_catalogue_is_somebodys() -> None:
     """Else the rule below would not hold of it."""
-    told = [*legal.OWN_METRICS, *legal_agents.CATALOGUE["kagura"], *legal_agents.CATALOGUE["illumo"]]
+    of_agents = [*legal_agents.CATALOGUE["kagura"], *legal_agents.CATALOGUE["illumo"]]
+    told = [*legal.OWN_METRICS, *of_agents, *legal_tasks.CATALOGUE]
     assert {metric.name for metric in told} == {metric.name for metric in legal.METRICS}
 
 
@@ -128,7 +132,8 @@ def test_every_point_of_the_catalogue_passes(stack: Stack, sender: Sender, servi
 
 
 @pytest.mark.parametrize(
-    "place", [pytest.param(place, id=f"no secret passes in: {place.name}") for place in (*PLACES, *AGENT_PLACES)]
+    "place",
+    [pytest.param(place, id=f"no secret passes in: {place.name}") for place in (*PLACES, *AGENT_PLACES, *TASK_PLACES)],
 )
 def test_a_secret_reaches_no_back_end_and_is_counted(stack: Stack, sender: Sender, place: Place) -> None:
     """Each place of an OTLP request that can hold text is held to a list, whatever it holds."""

@@ -15,6 +15,7 @@ from uuid import uuid4
 import grpc
 
 from tests.stack import legal
+from tests.stack.filled import HOST_NAME
 from tests.stack.hiding_places import SECRET, first_of, item_of
 from tests.stack.processes import wait_for
 from tests.stack.sidecar import append, call, now_line, sidecar_on
@@ -37,6 +38,7 @@ def make_trouble(there: Filled) -> None:
     _fail_calls(there)
     _fail_agents(there)
     _fail_flows(there)
+    _fail_tasks(there)
     _refuse_and_misread(there)
     _leak(there)
     _down(there, there.loki, "log_records")
@@ -112,12 +114,35 @@ def _fail_flows(there: Filled) -> None:
     wait_for(lambda: there.prometheus.value(stuck), within_s=TOLD_S, what="a run that goes on for long is told")
 
 
+def _fail_tasks(there: Filled) -> None:
+    """Tasks that ended just now, well and not, one that waits, and one that is given back by a worker."""
+    put = (
+        "INSERT INTO task_master (task_id, content, status, priority, assigned_to, created_at, updated_at) "
+        "VALUES (?, ?, ?, 9, ?, datetime('now', '-20 seconds'), CURRENT_TIMESTAMP)"
+    )
+    content = json.dumps({"type": "general", "prompt": ""})
+    tasks = (
+        ("task_trouble_1", content, "completed", "worker_0"),
+        ("task_trouble_2", content, "failed", "worker_0"),
+        ("task_trouble_3", content, "processing", "worker_9"),
+    )
+    with closing(sqlite3.connect(there.koubou, timeout=TOLD_S)) as db:
+        with db:
+            db.executemany(put, tasks)
+        taken = 'sum(task_open{state="processing"}) > 0'
+        wait_for(lambda: there.prometheus.value(taken), within_s=TOLD_S, what="a task is seen at work")
+        with db:
+            db.execute("UPDATE task_master SET status = 'pending', assigned_to = NULL WHERE task_id = 'task_trouble_3'")
+    wait_for(lambda: there.prometheus.value("sum(task_returned_total)"), within_s=TOLD_S, what="it was given back")
+
+
 def _refuse_and_misread(there: Filled) -> None:
     """What cannot be read, and what a back end refuses for good. Beside the others: it is not the agent's log."""
     broken = there.directory / "broken.db"
     broken.write_bytes(b"this is no database")
     aside = there.directory / "trouble"
-    with sidecar_on(aside, there.collector.endpoint, state_dir=None, kagura_path=str(broken)) as sidecar:
+    options = {"kagura_path": str(broken), "host_name": HOST_NAME}
+    with sidecar_on(aside, there.collector.endpoint, state_dir=None, **options) as sidecar:
         wrong = (b"this is no record\n", b"[]\n", now_line("Routing tool call", ahead_s=50 * 3600.0))
         append(sidecar.logs / "ego-mcp-trouble.log", *call(), *wrong)
         sidecar.launch([sys.executable, "-m", "tests.stack.trusting"])

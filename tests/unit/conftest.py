@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,3 +22,13 @@ def tempo() -> Iterator[FakeTempo]:
     fake.start()
     yield fake
     fake.stop()
+
+
+@pytest.fixture
+def utc() -> Iterator[None]:
+    """A machine whose local time is UTC: what shows local times looks the same wherever the tests run."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()

@@ -12,7 +12,7 @@ from egoscope.convert import semconv
 from egoscope.convert.catalogue import METRICS, Kind
 from tests.stack.interpolation import view
 from tests.stack.panels import ALL
-from tests.stack.query_names import Named, filtered_labels, named_in, span_attributes, stream_labels
+from tests.stack.query_names import Named, filtered_labels, made_labels, named_in, span_attributes, stream_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,6 +25,31 @@ _HISTOGRAM: Final = ("_bucket", "_sum", "_count")
 _SPAN_LABELS: Final = frozenset(
     {*ALWAYS, "service_name", "span_name", "status_code", "gen_ai_tool_name", "error_type", "le"}
 )
+# The Collector's receiver of the host: collector-config/host.yaml lets these pass, docs/host.md lists them.
+HOST_METRICS: Final[Mapping[str, frozenset[str]]] = {
+    f"system_{name}": ALWAYS | {"host_name", *labels}
+    for name, labels in {
+        "cpu_utilization_ratio": ("state",),
+        "cpu_logical_count": (),
+        **{f"cpu_load_average_{minutes}m": () for minutes in (1, 5, 15)},
+        "memory_utilization_ratio": ("state",),
+        "memory_usage_bytes": ("state",),
+        "memory_limit_bytes": (),
+        "linux_memory_available_bytes": (),
+        "paging_usage_bytes": ("state",),
+        "paging_faults_total": ("type",),
+        "disk_io_bytes_total": ("device", "direction"),
+        "disk_operations_total": ("device", "direction"),
+        "disk_io_time_seconds_total": ("device",),
+        "filesystem_utilization_ratio": ("mountpoint",),
+        "filesystem_usage_bytes": ("mountpoint", "state"),
+        "network_io_bytes_total": ("device", "direction"),
+        "network_errors_total": ("device", "direction"),
+        "network_dropped_total": ("device", "direction"),
+        "processes_count": ("status",),
+        "processes_created_total": (),
+    }.items()
+}
 # What the servers tell of themselves, scraped or made; tests/stack/test_panels.py proves that what is asked for exists.
 SERVER_METRICS: Final[Mapping[str, frozenset[str]]] = {
     "up": ALWAYS,
@@ -101,8 +126,7 @@ STREAM_LABELS: Final = frozenset({"service_name", "service_instance_id"})
 FIXED_JOBS: Final = frozenset(
     {
         semconv.SCOPE_NAME,
-        "kagura",
-        "illumo",
+        *("kagura", "illumo", "koubou", "host"),
         *(
             group["labels"]["job"]
             for group in yaml.safe_load((REPOSITORY / "prometheus" / "targets" / "compose.yml").read_text("utf-8"))
@@ -122,9 +146,10 @@ def _attributes() -> frozenset[str]:
 
 def catalogue() -> dict[str, frozenset[str]]:
     """Return every metric that Prometheus can hold, with its labels: ours, the servers' and the recording rules'."""
-    known = dict(SERVER_METRICS)
+    known = {**SERVER_METRICS, **HOST_METRICS}
     for metric in METRICS:
-        labels = ALWAYS | {_underscored(one) for one in metric.attributes}
+        # Promoted from the resource, where the machine has a name: prometheus/prometheus.yml.
+        labels = ALWAYS | {"host_name"} | {_underscored(one) for one in metric.attributes}
         names = [metric.prometheus]
         if metric.kind is Kind.HISTOGRAM:
             names, labels = [metric.prometheus + end for end in _HISTOGRAM], labels | {"le"}
@@ -134,8 +159,8 @@ def catalogue() -> dict[str, frozenset[str]]:
         for group in yaml.safe_load(path.read_text("utf-8"))["groups"]:
             for rule in group["rules"]:
                 if "record" in rule:
-                    # level:metric:operation, the level being the labels that are left.
-                    level = frozenset(rule["record"].split(":")[0].split("_"))
+                    # level:metric:operation, the level being the labels that are left; a host is its name.
+                    level = {"host_name" if one == "host" else one for one in rule["record"].split(":")[0].split("_")}
                     known[rule["record"]] = ALWAYS | level | frozenset(rule.get("labels") or ())
     return known
 
@@ -211,7 +236,8 @@ def attributes(dashboard: Dashboard) -> Iterator[str]:
             if not streams:
                 yield f"{query.what}: no stream selector"
             yield from (f"{query.what}: streams have no label {one}" for one in sorted(streams - STREAM_LABELS))
-            yield from (f"{query.what}: entries have no label {one}" for one in sorted(filtered_labels(text) - sent))
+            unknown = filtered_labels(text) - made_labels(text) - sent
+            yield from (f"{query.what}: entries have no label {one}" for one in sorted(unknown))
         elif query.source == "tempo":
             unknown = span_attributes(text) - _attributes()
             yield from (f"{query.what}: spans have no attribute {one}" for one in sorted(unknown))

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from tests.stack.panels import Dashboard, Panel
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
-NAMES: Final = ("now", "history", "logs", "traces", "privacy", "pipeline", "agents", "cost", "flows")
+NAMES: Final = (
+    *("now", "history", "logs", "traces", "privacy", "pipeline", "agents", "cost", "flows"),
+    *("workers", "host"),
+)
 UIDS: Final = frozenset(f"egoscope-{name}" for name in NAMES)
 TAG: Final = "egoscope"
 SOURCES: Final = {

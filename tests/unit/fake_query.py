@@ -17,14 +17,19 @@ from egoscope.query import (
     KindSummary,
     ModelUse,
     NodeUse,
+    OpenTasks,
     Projection,
+    QueueDepth,
     Running,
     SlowRequest,
     SlowRequests,
     SpanEvent,
+    Task,
+    TaskOverview,
     ToolUse,
     Trace,
     TraceSpan,
+    Worker,
 )
 from egoscope.query.traces import check_trace_id
 
@@ -218,6 +223,105 @@ def costs(days: int = 20, usd: float = 1.25) -> CostSummary:
     return CostSummary(tuple(rows))
 
 
+def task_overview(**changes: object) -> TaskOverview:
+    """Return believable figures of tasks and workers."""
+    figures: dict[str, object] = {
+        "created": 130,
+        "started": 121,
+        "returned": 2,
+        "completed": 110,
+        "failed": 8,
+        "cancelled": 3,
+        "avg_s": 21.0,
+        "p50_s": 17.5,
+        "p95_s": 64.2,
+        "wait_avg_s": 8.0,
+        "wait_p50_s": 4.0,
+        "wait_p95_s": 33.0,
+        "open": (
+            OpenTasks(state="in_progress", priority="5", count=2),
+            OpenTasks(state="pending", priority="1", count=3),
+            OpenTasks(state="pending", priority="5", count=9),
+        ),
+        "oldest_waiting": NOW - 250 * SECOND,
+        "workers": MappingProxyType({"busy": 2, "idle": 1, "lost": 1}),
+        "workers_expected": None,
+        "as_of": NOW - SECOND,
+    }
+    return TaskOverview(**(figures | changes))  # pyright: ignore[reportArgumentType]
+
+
+NOTHING_OF_TASKS: Final = TaskOverview(
+    created=0,
+    started=0,
+    returned=0,
+    completed=0,
+    failed=0,
+    cancelled=0,
+    avg_s=None,
+    p50_s=None,
+    p95_s=None,
+    wait_avg_s=None,
+    wait_p50_s=None,
+    wait_p95_s=None,
+    open=(),
+    oldest_waiting=None,
+    as_of=None,
+)
+
+
+def worker(name: str = "worker_1", **changes: object) -> Worker:
+    """Return a worker that is busy."""
+    figures: dict[str, object] = {
+        "instance": "0123456789abcdef0123456789abcdef",
+        "state": "busy",
+        "since": NOW - 42 * SECOND,
+        "task_id": "task_00042",
+        "last_heartbeat": NOW - 3 * SECOND,
+        "completed": 50,
+        "failed": 4,
+        "cancelled": 1,
+    }
+    return Worker(name=name, **(figures | changes))  # pyright: ignore[reportArgumentType]
+
+
+def task(number: int = 0, **changes: object) -> Task:
+    """Return a task that ended a while ago."""
+    figures: dict[str, object] = {
+        "task_id": f"task_{number:05d}",
+        "trace_id": TRACE_ID if not number else f"{number:032x}",
+        "worker": "worker_1",
+        "priority": 5,
+        "outcome": ("ok", "error", "cancelled")[number % 3],
+        "created": NOW - (number + 30) * SECOND,
+        "ended": NOW - (number + 10) * SECOND,
+        "duration_s": 20.0,
+    }
+    return Task(**(figures | changes))  # pyright: ignore[reportArgumentType]
+
+
+def workers() -> list[Worker]:
+    """Return one worker of each state."""
+    return [
+        worker(),
+        worker("worker_2", state="idle", task_id=None, since=NOW - 600 * SECOND, failed=0),
+        worker("gemini_worker_77", task_id="task_20250901_073337_489974"),
+        worker("worker_3", state="lost", since=NOW - 3700 * SECOND, last_heartbeat=NOW - 3760 * SECOND),
+    ]
+
+
+def task_line(number: int = 0) -> Activity:
+    """Return a log line about a task."""
+    return Activity(
+        time=NOW - (number + 10) * SECOND,
+        severity="INFO",
+        service="koubou",
+        body=f"task_{number:05d} completed in 20000 ms",
+        agent="worker_1",
+        trace_id=TRACE_ID if not number else f"{number:032x}",
+    )
+
+
 PROJECTION: Final = Projection(
     as_of=NOW,
     month=dt.date(2026, 11, 1),
@@ -266,6 +370,10 @@ class FakeQuery:
             ("tool_duration", "sum"): 100.0,
         }
     )
+    task_overview: TaskOverview = NOTHING_OF_TASKS
+    workers: list[Worker] = field(default_factory=list[Worker])
+    tasks: list[Task] = field(default_factory=list[Task])
+    queue: list[int | None] = field(default_factory=list[int | None])
     percentiles_estimated: bool = False
     since: dt.datetime | None = None
     """Everything ended before this moment; None: just now."""
@@ -345,9 +453,44 @@ class FakeQuery:
         self._ask("flows")
         return self.all_flows if self._is_within(since) else []
 
-    def recent_activity(self, limit: int = 20, agent_name: str | None = None) -> list[Activity]:
+    def recent_activity(
+        self,
+        limit: int = 20,
+        agent_name: str | None = None,
+        *,
+        service: str | None = None,
+        since: dt.datetime | None = None,
+    ) -> list[Activity]:
         self._ask("recent_activity")
-        return [one for one in self.lines if agent_name in (None, one.agent)][:limit]
+        found = [one for one in self.lines if agent_name in (None, one.agent) and service in (None, one.service)]
+        return found[:limit]
+
+    def get_task_overview(self, since: dt.datetime | None = None, until: dt.datetime | None = None) -> TaskOverview:
+        self._ask("get_task_overview")
+        return self.task_overview if self._is_within(since) else NOTHING_OF_TASKS
+
+    def get_queue_history(
+        self, since: dt.datetime, until: dt.datetime | None = None, points: int = 60
+    ) -> list[QueueDepth]:
+        self._ask("get_queue_history")
+        waited = (self.queue or [None]) * points
+        return [QueueDepth(time=NOW, waiting=depth) for depth in waited[-points:]]
+
+    def get_workers(self, since: dt.datetime | None = None, until: dt.datetime | None = None) -> list[Worker]:
+        self._ask("get_workers")
+        return self.workers
+
+    def get_tasks(
+        self,
+        worker: str | None = None,
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+        outcome: str | None = None,
+        limit: int = 100,
+    ) -> list[Task]:
+        self._ask("get_tasks")
+        tasks = [task for task in self.tasks if worker in (None, task.worker)]
+        return tasks[:limit] if self._is_within(since) else []
 
     def close(self) -> None:
         self.closed = True
@@ -367,6 +510,19 @@ class FakeQuery:
 
     def _is_within(self, since: dt.datetime | None) -> bool:
         return self.since is None or since is None or since < self.since
+
+
+def koubou_query(**changes: object) -> FakeQuery:
+    """Return a query that knows of tasks and workers alone."""
+    query = empty_query()
+    query.task_overview = task_overview()
+    query.workers = workers()
+    query.tasks = [task(number) for number in range(12)]
+    query.queue = [0, 1, 4, 9, 31, 12]
+    query.lines = [task_line(number) for number in range(20)]
+    for name, value in changes.items():
+        setattr(query, name, value)
+    return query
 
 
 def empty_query() -> FakeQuery:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
 
-from egoscope.convert.conversion import Telemetry
+from egoscope.convert.conversion import ROW_EXPIRES_NS, Telemetry
 from egoscope.model.record import RowRecord
 from egoscope.sources.row_format import Table, Times, UnreadableRow
 from egoscope.sources.rows import RowFeed
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from egoscope.sources.database_roster import AwaitedDatabase
     from egoscope.sources.followed_database import FollowedDatabase
     from egoscope.sources.row_checkpoint import DatabaseCheckpoint
+    from egoscope.sources.row_pages import Snapshot
 
 KEY: Final = b"k" * 32
 NOW_S: Final = 1_700_000_000.0
@@ -32,18 +33,33 @@ T0: Final = int(NOW_S) * S - 3600 * S
 """An hour before now, nanoseconds."""
 
 RUNS: Final = "CREATE TABLE runs (id TEXT PRIMARY KEY, start INTEGER, stop INTEGER, secret TEXT)"
+PHASES: Final = "CREATE TABLE runs (id TEXT PRIMARY KEY, start INTEGER, stop INTEGER, phase TEXT, since INTEGER)"
+"""Runs that pass through phases; see `RunsFormat(phases=True)`."""
 MARKS: Final = "CREATE TABLE marks (id INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT, at INTEGER)"
 SECRET: Final = "a secret that stands in every row"
 
 
 class RunsFormat:
-    """Rows of `runs` begin and end; rows of `marks` happen at one moment. Times are nanoseconds; a text is none."""
+    """Rows of `runs` begin and end; rows of `marks` happen at one moment. Times are nanoseconds; a text is none.
+
+    With `phases` a start is told of every run, a run that has not ended is in a phase, nothing expires, and beside the
+    rows stands how many are in which phase.
+    """
 
     source = service = "kagura"
     policies: Sequence[Policy] = ()
+    beside: Sequence[Table] = ()
 
-    def __init__(self, *, marks: bool = False) -> None:
-        runs = Table(name="runs", key="id", required=("start",), optional=("stop", "secret"))
+    def __init__(self, *, marks: bool = False, phases: bool = False) -> None:
+        self._phases = phases
+        runs = Table(
+            name="runs",
+            key="id",
+            required=("start",),
+            optional=("stop", "phase", "since") if phases else ("stop", "secret"),
+            tells_starts=phases,
+            expires_ns=1 << 63 if phases else ROW_EXPIRES_NS,
+        )
         of_marks = Table(name="marks", key="id", required=("at",), optional=("run",))
         self.tables: Sequence[Table] = (runs, of_marks) if marks else (runs,)
         self.unknown: dict[str, int] = {}
@@ -56,7 +72,14 @@ class RunsFormat:
         start, stop = row["start"], row.get("stop")
         if not isinstance(start, int) or not isinstance(stop, int | None):
             return UnreadableRow("no_time")
-        return Times(start, stop)
+        return Times(start, stop, row.get("phase") or "", row.get("since") or 0)
+
+    def look(self, snapshot: Snapshot) -> object | None:
+        layout = snapshot.layout(self.tables[0]) if self._phases else None
+        return dict(snapshot.tally(layout, "phase")) if layout else None
+
+    def standing(self, found: Any) -> Any:
+        return found
 
     def begun(self, table: str, rowid: int, key: str, row: Mapping[str, Any], times: Times) -> RowRecord:
         return RowRecord(table, rowid, key, times.start_ns, None, {})
@@ -88,11 +111,14 @@ class Told(msgspec.Struct, frozen=True):
 class Story:
     """A conversion that only remembers what it was told, and that it was told so in order."""
 
+    tells_what_stands: ClassVar[bool] = False
+
     def __init__(self, told: Iterable[Told] = ()) -> None:
         self.told = list(told)
         self.ended_keys = {one.key for one in self.told if one.what == "ended"}
         over = self.ended_keys | {one.key for one in self.told if one.what == "gone"}
         self.running = {one.key for one in self.told if one.what == "started"} - over
+        self.stood: list[tuple[int, Any]] = []
         self.newest_ns = 0
         self.state = Runs()
         self.waits = self.has_new = False
@@ -114,6 +140,13 @@ class Story:
         assert record.key not in self.ended_keys
         self.running.add(record.key)
         self._tell("started", record.key, record.start_ns, record.table)
+
+    def changed(self, record: RowRecord, state: str, time_ns: int) -> None:
+        assert record.key in self.running
+        self._tell("changed", record.key, time_ns, state)
+
+    def standing(self, found: Any, time_ns: int) -> None:
+        self.stood.append((time_ns, found))
 
     def ended(self, record: RowRecord) -> None:
         assert record.end_ns is not None

@@ -232,7 +232,7 @@ def test_time_that_passes_in_the_database_gives_up_too() -> None:
     assert executing.sent.bodies() == ["my_agent unfinished", "later completed in 1000 ms"]
 
 
-def test_one_that_ends_after_it_was_given_up_counts_once_and_its_costs_all_the_same() -> None:
+def test_one_that_ends_after_it_was_given_up_counts_once_and_what_it_used_nowhere() -> None:
     executing = Executing()
     executing.started(execution(0))
     executing.expire(DAY_S)
@@ -242,10 +242,9 @@ def test_one_that_ends_after_it_was_given_up_counts_once_and_its_costs_all_the_s
     executing.drain()
     sent = executing.sent
     assert sent.total("agent.executions") == 1
-    assert sent.total("agent.cost.usd") == 0.001
+    assert sent.total("agent.cost.usd") == 0
     assert sent.bodies() == ["my_agent unfinished"]
-    assert [span.name for span in sent.spans] == ["invoke_agent my_agent", "chat gpt-4o"]
-    assert sent.spans[1].parent_span_id == sent.spans[0].span_id
+    assert [span.name for span in sent.spans] == ["invoke_agent my_agent"]
 
 
 def test_a_restart_changes_nothing() -> None:

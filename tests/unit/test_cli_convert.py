@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +14,7 @@ from recorded import RUNS, canaries_of, log_of
 from typer.testing import CliRunner
 
 from egoscope.cli import app
+from egoscope.delivery.state import StateFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,3 +139,36 @@ def test_what_cannot_be_converted_is_said_in_a_sentence(key_file: Path, argument
     assert code == 2
     assert sentence in said
     assert not (key_file.parent / "out").exists()
+
+
+@pytest.mark.parametrize("running", [False, True], ids=["state file at rest", "state file in use"])
+def test_a_state_file_in_which_nothing_is_kept_asks_for_no_key(
+    tmp_path: Path, key_file: Path, *, running: bool
+) -> None:
+    """A start that was killed before it made its key leaves one: the key is made, and the file left as it is."""
+    (tmp_path / "ego-mcp-2026-11-20.log").write_bytes(invoked(0) + b"\n" + completed(40) + b"\n")
+    key_file.unlink()
+    path = tmp_path / "state" / "state.db"
+    with closing(StateFile(path)) as state:
+        if not running:
+            state.close()
+        before = path.read_bytes()
+        code, said = convert(tmp_path, "--out", tmp_path / "out", "--key-file", key_file)
+        assert code == 0, said
+        assert path.read_bytes() == before
+    assert key_file.stat().st_size == 32
+
+
+def test_state_whose_key_is_gone_is_refused(tmp_path: Path, key_file: Path) -> None:
+    """Whatever is converted with a new key would have other ids than what was sent."""
+    (tmp_path / "ego-mcp-2026-11-20.log").write_bytes(invoked(0) + b"\n" + completed(40) + b"\n")
+    key_file.unlink()
+    with closing(StateFile(tmp_path / "state" / "state.db")) as state, state.transaction() as db:
+        db.execute("INSERT INTO ledger VALUES ('lines', 1)")
+    code, said = convert(tmp_path, "--out", tmp_path / "out", "--key-file", key_file)
+    assert code == 2
+    assert "put it back from a backup" in said
+    assert not key_file.exists()
+    (tmp_path / "state" / "state.db").write_bytes(b"no database" * 100)
+    assert convert(tmp_path, "--out", tmp_path / "out", "--key-file", key_file)[0] == 2
+    assert not key_file.exists()

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from typer.testing import CliRunner
 
 from egoscope.cli import app
+from egoscope.cli.check import run_check
 from egoscope.config import load_settings
 from egoscope.errors import ConfigError
+from egoscope.feeds import POLICIES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+DATABASES: Final = ("kagura", "illumo", "tracerdb", "koubou")
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +86,36 @@ def test_check_says_what_is_valid_and_changes_nothing(tmp_path: Path, monkeypatc
         "policy ego_mcp_events",
     ]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("paths", "policies"),
+    [
+        pytest.param(["kagura_path"], ["kagura", "kagura_events"], id="kagura"),
+        pytest.param(["illumo_path"], ["illumo", "illumo_events"], id="illumo"),
+        pytest.param(["tracerdb_path"], ["illumo", "illumo_events"], id="tracerdb, by the policies of illumo"),
+        pytest.param(["koubou_path"], ["koubou", "koubou_workers"], id="koubou"),
+        pytest.param([f"{source}_path" for source in DATABASES], POLICIES[2:], id="all, each policy once"),
+    ],
+)
+def test_check_looks_at_the_policies_of_what_is_followed(paths: list[str], policies: Sequence[str]) -> None:
+    """Of every kind of database; whether there is one at that place is no question of settings."""
+    settings = load_settings(**dict.fromkeys(paths, "/nowhere.db"))
+    lines = run_check(settings).splitlines()
+    assert [line.split(":")[0] for line in lines if line.startswith("policy ")] == [
+        f"policy {name}" for name in (*POLICIES[:2], *policies)
+    ]
+    assert [line for line in lines if line.startswith("databases of ")] == [
+        f"databases of {path.removesuffix('_path')}: looked for in /nowhere.db" for path in paths
+    ]
+
+
+@pytest.mark.parametrize("name", POLICIES[2:])
+def test_check_finds_what_is_wrong_with_an_extension_of_any_policy(tmp_path: Path, name: str) -> None:
+    (tmp_path / f"{name}.toml").write_text("[fields.x]", encoding="utf-8")
+    settings = load_settings(policy_dir=tmp_path, **{f"{source}_path": "x.db" for source in DATABASES})
+    with pytest.raises(ConfigError, match=f"{name}\\.toml"):
+        run_check(settings)
 
 
 @pytest.mark.parametrize(

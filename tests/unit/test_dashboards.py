@@ -11,6 +11,7 @@ import dashboard_rules as rules
 import pytest
 
 from egoscope.cli.palette import emotion_colour
+from egoscope.convert.catalogue import TOOL_DURATION
 from tests.stack.panels import FOLDER, Dashboard, dashboards
 
 if TYPE_CHECKING:
@@ -247,3 +248,10 @@ def test_a_broken_dashboard_is_caught(
 
 def test_every_rule_is_tried_by_a_breakage() -> None:
     assert {one.values[0] for one in BREAKAGES} == set(RULES)
+
+
+@pytest.mark.parametrize("dashboard", dashboards(), ids=lambda one: one.name)
+def test_tools_are_asked_of_one_program(dashboard: Dashboard) -> None:
+    """ego-mcp and Kagura tell of tools by the same metric, and `.*` also matches a label that is not there."""
+    asked = [query.text for query in dashboard.queries() if TOOL_DURATION.prometheus in query.text]
+    assert [text for text in asked if 'job="' not in text] == []

@@ -143,6 +143,14 @@ def test_a_day_has_calls_that_overlap_fail_and_never_end_and_processes_that_die(
     assert any("." not in shown["timestamp"] for shown in objects)
 
 
+@pytest.mark.parametrize(("calls_per_minute", "days"), [(0.5, 14), (60, 0.3), (3000, 0.007)])
+def test_the_mean_is_reached_at_any_rate(tmp_path: Path, calls_per_minute: float, days: float) -> None:
+    settings = DemoSettings(calls_per_minute=calls_per_minute, rhythm=False)
+    summary = write_history(tmp_path, settings, days=days)
+    started = sum(count for (_, outcome), count in summary.calls.items() if outcome == "started")
+    assert 0.9 < started / (days * 24 * 60 * calls_per_minute) < 1.1
+
+
 def test_some_processes_die_with_a_call_open_and_some_of_an_exception(
     day: tuple[Summary, list[dict[str, Any]], str],
 ) -> None:

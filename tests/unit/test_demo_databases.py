@@ -9,10 +9,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
-from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -21,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from egoscope.cli.demo import ILLUMO_FILE, KAGURA_FILE, run_demo
+from egoscope.cli.demo import ILLUMO_FILE, KAGURA_FILE, KOUBOU_FILE, run_demo
 from egoscope.demo import (
     DatabaseSettings,
     DatabaseSummary,
@@ -31,42 +29,22 @@ from egoscope.demo import (
     write_illumo_live,
     write_kagura_history,
     write_kagura_live,
+    write_koubou_history,
 )
 from egoscope.demo.illumo_life import FLOWS
 from egoscope.demo.kagura_agents import AGENTS, MODELS
 from egoscope.errors import ConfigError
-from tests.recorded import FOLDER
+from tests.played import MONDAY, NOON, Clock, Row, dump, recorded, rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from egoscope.demo.kagura import Writing
 
-MONDAY: Final = datetime(2026, 11, 16, tzinfo=UTC)
 SETTINGS: Final = DatabaseSettings(start=MONDAY)
 TWO_DAYS: Final = MONDAY + timedelta(days=2)
-NOON: Final = datetime(2026, 11, 18, 12, tzinfo=UTC)
 NAIVE: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?")
-
-Row = dict[str, Any]
-
-
-def rows(path: Path, query: str) -> list[Row]:
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-        connection.row_factory = sqlite3.Row
-        return [dict(row) for row in connection.execute(query)]
-
-
-def dump(path: Path) -> str:
-    with closing(sqlite3.connect(path)) as connection:
-        return "\n".join(connection.iterdump())
-
-
-def recorded(program: str, name: str) -> Path:
-    path = FOLDER / program / name
-    if not path.exists():
-        pytest.skip(f"the recorded database of {program} is not beside the repository")
-    return path
+OUTCOMES: Final = ("completed", "failed", "cancelled")
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +110,7 @@ def test_executions_have_the_shape_of_recorded_ones(executions: list[Row], kagur
     )
 
 
-@pytest.mark.parametrize("write", [write_kagura_history, write_illumo_history])
+@pytest.mark.parametrize("write", [write_kagura_history, write_illumo_history, write_koubou_history])
 def test_equal_settings_give_equal_databases_and_another_seed_gives_others(
     tmp_path: Path, write: Callable[..., DatabaseSummary]
 ) -> None:
@@ -344,7 +322,7 @@ def test_a_wrong_setting_is_named(wrong: dict[str, Any], option: str) -> None:
         DatabaseSettings(**wrong)
 
 
-@pytest.mark.parametrize("write", [write_kagura_history, write_illumo_history])
+@pytest.mark.parametrize("write", [write_kagura_history, write_illumo_history, write_koubou_history])
 def test_a_file_that_is_no_database_is_named_and_left_as_it_is(
     tmp_path: Path, write: Callable[..., DatabaseSummary]
 ) -> None:
@@ -366,31 +344,6 @@ def test_a_second_history_in_the_same_file_adds_to_it(tmp_path: Path) -> None:
     assert rows(path, "SELECT count(*) AS n FROM executions") == [
         {"n": sum(first.runs.values()) + sum(second.runs.values())}
     ]
-
-
-class Clock:
-    """A clock that goes on only while somebody waits; it looks at the database each time, and stops after a while."""
-
-    def __init__(self, hours: float, look: Callable[[float], None], *, sleep_at: float = 0.0) -> None:
-        self.stop = threading.Event()
-        self._now_us = int(NOON.timestamp()) * 1_000_000
-        self._end_us = self._now_us + int(hours * 3600e6)
-        self._sleep_us = self._now_us + int(sleep_at * 3600e6) if sleep_at else 0
-        self._look = look
-
-    def now_ns(self) -> int:
-        return self._now_us * 1000
-
-    def wait(self, seconds: float) -> bool:
-        self._look(self._now_us / 1e6)
-        self._now_us += int(seconds * 1e6) + 1
-        if 0 < self._sleep_us <= self._now_us:
-            self._now_us += 7200 * 1_000_000
-            self._sleep_us = 0
-            self._end_us = self._now_us + 3600 * 1_000_000
-        if self._now_us >= self._end_us:
-            self.stop.set()
-        return self.stop.is_set()
 
 
 def test_a_live_database_shows_one_long_execution_running_at_a_time_until_it_ends(tmp_path: Path) -> None:
@@ -464,7 +417,7 @@ def test_after_a_long_sleep_what_was_open_is_ended_and_nothing_is_written_late(t
     assert not any(woke - 7200 + 60 < row["started_at"] < woke - 60 for row in found)
 
 
-def test_a_demo_with_agents_writes_both_databases_beside_the_log(tmp_path: Path) -> None:
+def test_a_demo_with_agents_writes_all_databases_beside_the_log(tmp_path: Path) -> None:
     run_demo(
         tmp_path,
         calls_per_minute=6,
@@ -478,6 +431,7 @@ def test_a_demo_with_agents_writes_both_databases_beside_the_log(tmp_path: Path)
     )
     assert rows(tmp_path / KAGURA_FILE, "SELECT count(*) > 10 AS many FROM executions") == [{"many": 1}]
     assert rows(tmp_path / ILLUMO_FILE, "SELECT count(*) > 10 AS many FROM spans") == [{"many": 1}]
+    assert rows(tmp_path / KOUBOU_FILE, "SELECT count(*) > 10 AS many FROM task_master") == [{"many": 1}]
     assert list(tmp_path.glob("ego-mcp-*.log"))
 
 
@@ -488,7 +442,7 @@ def test_a_live_demo_ends_when_asked_with_nothing_left_running(tmp_path: Path) -
 
     def is_running() -> bool:
         try:
-            return bool(rows(path, running))
+            return bool(rows(path, running)) and bool(rows(tmp_path / KOUBOU_FILE, "SELECT * FROM workers"))
         except sqlite3.OperationalError:
             return False
 
@@ -497,12 +451,49 @@ def test_a_live_demo_ends_when_asked_with_nothing_left_running(tmp_path: Path) -
             deadline = time.monotonic() + 60
             while not is_running():
                 assert demo.poll() is None, "the demo ended by itself"
-                assert time.monotonic() < deadline, "no execution was running after a minute"
+                assert time.monotonic() < deadline, "no execution was running, or no worker there, after a minute"
             demo.send_signal(signal.SIGTERM)
             _, said = demo.communicate(timeout=30)
         finally:
             demo.kill()
     assert demo.returncode == 0
     assert b"executions in " in said
+    assert rows(tmp_path / KOUBOU_FILE, "SELECT DISTINCT status FROM workers") == [{"status": "offline"}]
     assert rows(path, running) == []
     assert rows(path, "SELECT count(*) > 0 AS some FROM executions") == [{"some": 1}]
+
+
+@pytest.mark.parametrize(
+    ("date", "days"),
+    [
+        pytest.param("2026-11-22", 0.05, id="72 minutes of a Sunday"),
+        pytest.param("2026-11-18", 0.002, id="3 minutes of a Wednesday"),
+    ],
+)
+def test_a_past_however_short_holds_something_of_every_kind_at_any_hour(tmp_path: Path, date: str, days: float) -> None:
+    """A call, an execution, a flow run and a task, each of them ended: what a page shows is there for every reader."""
+    ended = {
+        KAGURA_FILE: "SELECT count(*) AS n FROM executions WHERE ended_at IS NOT NULL",
+        ILLUMO_FILE: "SELECT count(*) AS n FROM spans WHERE kind = 'node' AND end_time IS NOT NULL",
+        KOUBOU_FILE: f"SELECT count(*) AS n FROM task_master WHERE status IN {OUTCOMES}",
+    }
+    nothing: list[str] = []
+    for hour in range(24):
+        now = datetime.fromisoformat(f"{date}T{hour:02}:07:31Z")
+        out = tmp_path / f"{hour}"
+        run_demo(
+            out,
+            calls_per_minute=30,
+            days=days,
+            live=False,
+            seed=7,
+            failure_rate=0.03,
+            max_mib=None,
+            documented=False,
+            agents=True,
+            now_ns=lambda now=now: int(now.timestamp()) * 10**9,
+        )
+        nothing += [f"{hour}: {name}" for name, query in ended.items() if rows(out / name, query) == [{"n": 0}]]
+        if not any(b"Tool execution completed" in log.read_bytes() for log in out.glob("ego-mcp-*.log")):
+            nothing.append(f"{hour}: calls")
+    assert nothing == []

@@ -43,7 +43,7 @@ SETTING: Final = re.compile(r"\b(?:EGOSCOPE|EGO_MCP)_[A-Z][A-Z_]*[A-Z]\b")
 # In code: `egoscope NAME`, at the beginning of what is typed or behind a variable, an option or a prompt.
 COMMAND: Final = re.compile(r"(?:^|[`$&|] ?|sidecar |[A-Z_]+=\S+ )egoscope ([a-z]+)\b", re.MULTILINE)
 METRIC: Final = re.compile(r"`((?:egoscope|ego)_[a-z_]+)(?:\{[^`]*\})?`")
-TARGET: Final = re.compile(r"(?:^|[`$ ])make ([a-z]+)\b", re.MULTILINE)
+TARGET: Final = re.compile(r"(?:^|[`$ ])make ([a-z]+(?:-[a-z]+)*)\b", re.MULTILINE)
 DASHBOARD: Final = re.compile(r"\begoscope-(?!mcp\b)[a-z]+\b(?=[`\"?/]|$)", re.MULTILINE)
 TEST: Final = re.compile(r"`(test_[a-z_0-9]+)`")
 ELSEWHERE: Final = frozenset({"egoscope_second_layer_removals_total"})  # made by the Collector
@@ -121,7 +121,7 @@ def test_every_command_that_is_named_exists(page: Path) -> None:
 @pages
 def test_every_make_target_that_is_named_exists(page: Path) -> None:
     """`make NAME` in code is a target."""
-    known = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    known = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(TARGET.findall(code_of(page))) - known == set()
 
 

@@ -27,9 +27,14 @@ RUN_HERE: Final = (
     "docs/privacy.md: Privacy: what leaves, and what never does",
 )
 RUN_ELSEWHERE: Final = {
+    "docs/access.md": "tests/stack/test_access_page.py",
+    "docs/alerts.md": "tests/stack/test_alerts_page.py",
     "docs/api.md": "tests/stack/test_api_page.py",
+    "docs/examples.md": "tests/examples/test_page.py",
+    "docs/host.md": "tests/unit/test_worker_processes.py",
     "docs/illumo.md": "tests/unit/test_illumo_page.py",
     "docs/kagura.md": "tests/unit/test_kagura_page.py",
+    "docs/koubou.md": "tests/unit/test_koubou_page.py",
     "docs/monitor.md": "tests/unit/test_monitor_page.py",
     "docs/query.md": "tests/unit/test_query_page.py",
     "docs/tracerdb.md": "tests/unit/test_tracerdb_page.py",
@@ -44,6 +49,8 @@ NOT_RUN: Final = {
     "docs/operations.md: Health pages": "a fixed port; tests/unit/test_health.py asks the same pages of a free one",
     "docs/operations.md: Restore": "stops everything on this machine; tests/stack/test_compose_backup.py does it apart",
     "docs/operations.md: Disk a day": "takes minutes and all servers",
+    "docs/operations.md: Rotate the Collector's token": "test_token_and_tls.py runs its lines under load",
+    "docs/scaling.md: Try it": "needs a Docker engine; tests/stack/test_compose_scaling.py does it",
     "docs/operations.md: Upgrade": "fetches a newer version and starts everything",
     "docs/operations.md: Doctor": "asks every server at its fixed port; tests/unit/test_doctor.py",
 }

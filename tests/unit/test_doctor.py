@@ -344,6 +344,15 @@ def test_a_key_that_is_not_made_yet_is_no_problem(tmp_path: Path) -> None:
     assert local.check_key(tmp_path / "key", state_exists=False).mark is Mark.SKIP
 
 
+def test_a_first_start_that_was_killed_left_nothing_to_put_back(tmp_path: Path) -> None:
+    """A state file in which nothing is kept was made with no key: the next start makes one."""
+    of = load_settings(EGO_MCP_LOG_PATH=str(tmp_path / "logs"), state_dir=tmp_path / "state", backend="embedded")
+    StateFile(of.state_dir / "state.db").close()
+    findings = [one for _, section in command.examine(of, time.time()) for one in section]
+    (key,) = [one for one in findings if one.subject == "pseudonym key"]
+    assert key.mark is Mark.SKIP
+
+
 def test_a_state_directory_open_to_others_gets_the_command_that_closes_it(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     (tmp_path / "state.db").touch(0o644)
@@ -670,7 +679,7 @@ def test_a_server_that_never_answers_costs_no_more_than_the_limit(
         urls = dict.fromkeys(("prometheus_url", "loki_url", "tempo_url", "collector_health_url"), f"http://{where}")
         started = time.monotonic()
         found = everything(settings.model_copy(update={"backend": "collector", "collector_endpoint": where, **urls}))
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 15, "half of what one server may take"
     assert "no further answer within" in said(found)
 
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from illumo_rows import illumo_format
 from kagura_rows import build_format
+from koubou_rows import Koubou
+from koubou_rows import build_format as koubou_format
 
 from egoscope.cli import doctor as command
 from egoscope.config import load_settings
@@ -274,3 +276,27 @@ def test_the_whole_answer_has_a_section_of_databases_where_one_is_asked_for(
     assert any(str(bad) in one.sentence and one.mark is Mark.FAIL for one in sections["settings"])
     with pytest.raises(ConfigError):
         command.run_check(load_settings(**quiet, kagura_path=str(path), price_file=bad))
+
+
+def koubou_at(path: Path, *, workers: bool = True) -> Path:
+    """Return a database as Koubou writes it, with one task and two workers."""
+    path.parent.chmod(0o700)
+    koubou = Koubou(path, workers=workers)
+    koubou.create(CANARY)
+    if workers:
+        koubou.register(CANARY)
+        koubou.register("worker_1")
+    return path
+
+
+def test_tasks_and_workers_of_koubou_are_counted(tmp_path: Path) -> None:
+    """Though workers are no rows that are followed."""
+    found = the_one(looked(koubou_at(tmp_path / "koubou.db"), row_format=koubou_format()), Mark.OK)
+    assert "1 row in task_master, 2 rows in workers" in found.sentence
+
+
+def test_a_koubou_without_workers_is_read_with_a_warning(tmp_path: Path) -> None:
+    path = koubou_at(tmp_path / "koubou.db", workers=False)
+    readable, missing = looked(path, row_format=koubou_format())
+    assert (readable.mark, missing.mark) == (Mark.OK, Mark.WARN)
+    assert "has no table workers" in missing.sentence

@@ -23,11 +23,14 @@ from egoscope.query.embedded import EmbeddedQuery
 from egoscope.query.times import EPOCH, MICROSECOND
 from egoscope.store.sqlite import EmbeddedStore
 from tests.query_scene import EXECUTIONS, Scene
+from tests.task_scene import TASKS, TaskScene
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 SCENE: Final = Scene(dt.date(2026, 11, 21))
+WORK: Final = TaskScene(dt.date(2026, 11, 21))
+ENDED: Final = sorted((task for task in TASKS if task.ended is not None), key=lambda task: task.ended or 0)
 NOW: Final = dt.datetime(2026, 11, 21, 12, tzinfo=dt.UTC)
 
 
@@ -36,7 +39,7 @@ def store(tmp_path: Path) -> Path:
     """A store that holds the scene."""
     path = tmp_path / "store.db"
     with EmbeddedStore(path) as opened:
-        for request in [*SCENE.requests(), *SCENE.tagged()]:
+        for request in [*SCENE.requests(), *SCENE.tagged(), *WORK.requests()]:
             opened.send(request.signal, request.data)
     return path
 
@@ -104,6 +107,38 @@ class TestFormats:
             "calls_of_unknown_price": "0",
         }
 
+    def test_tasks_are_a_row_each_oldest_end_first(self, store: Path) -> None:
+        status, said, out = run(store, "--what", "tasks")
+        assert (status, said) == (0, f"{len(ENDED)} tasks in {out}\n")
+        rows = list(csv.DictReader(io.StringIO(out.read_text("utf-8"))))
+        assert [row["trace_id"] for row in rows] == [WORK.trace_id(task) for task in ENDED]
+        assert rows[1] == {
+            "task_id": "task_00002",
+            "trace_id": WORK.trace_id(TASKS[1]),
+            "worker": "worker_1",
+            "priority": "1",
+            "outcome": "error",
+            "created": "2026-11-19T02:00:00Z",
+            "ended": "2026-11-19T02:10:00Z",
+            "duration_s": "600.0",
+        }
+        assert rows[2]["worker"] == ""
+
+    def test_tasks_of_one_worker(self, store: Path) -> None:
+        assert run(store, "--what", "tasks", "--worker", "worker_1")[1].startswith("3 tasks")
+
+    def test_workers_are_a_row_each(self, store: Path) -> None:
+        status, said, out = run(store, "--what", "workers", "--format", "json", "--since", "2026-11-19")
+        assert (status, said) == (0, f"4 workers in {out}\n")
+        rows = json.loads(out.read_text("utf-8"))
+        assert sorted((row["name"], row["completed"], row["failed"]) for row in rows) == [
+            ("gemini_worker_77", 1, 0),
+            ("worker_1", 1, 0),
+            ("worker_1", 1, 1),
+            ("worker_2", 1, 0),
+        ]
+        assert list(rows[0]) == list(COLUMNS["workers"])
+
     def test_one_agent(self, store: Path) -> None:
         _, said, _ = run(store, "--agent", "critic")
         assert said.startswith("4 executions")
@@ -145,6 +180,13 @@ class TestPages:
         with EmbeddedQuery(store, now=lambda: NOW) as query:
             told = list(export.pages(query, None, EPOCH, NOW, page))
         assert [one.end for some in told for one in some] == [SCENE.time(ran.at) for ran in EXECUTIONS]
+        assert max(map(len, told)) <= page
+
+    @pytest.mark.parametrize("page", [1, 2, 100])
+    def test_every_task_comes_once_too(self, store: Path, page: int) -> None:
+        with EmbeddedQuery(store, now=lambda: NOW) as query:
+            told = list(export.task_pages(query, None, EPOCH, NOW, page))
+        assert [one.trace_id for some in told for one in some] == [WORK.trace_id(task) for task in ENDED]
         assert max(map(len, told)) <= page
 
     @given(st.lists(st.integers(0, 40), max_size=30), st.integers(1, 5))
@@ -217,7 +259,9 @@ class TestOptions:
         ("arguments", "said"),
         [
             (("--since", "2026-11-02", "--until", "2026-11-01"), "--until: is not after --since"),
-            (("--what", "costs", "--agent", "writer"), "--agent: costs stand by agent already"),
+            (("--what", "costs", "--agent", "writer"), "--agent: is for executions; leave it out with --what costs"),
+            (("--what", "tasks", "--agent", "writer"), "--agent: is for executions; leave it out with --what tasks"),
+            (("--worker", "worker_1"), "--worker: is for tasks; leave it out with --what executions"),
             (("--stack",), "--store: with --stack no store is read"),
         ],
     )

@@ -10,28 +10,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from disk import Nowhere, everything_in
 from planted import found
 from recorded import FOLDER
 
 from egoscope.config import Settings, load_settings
-from egoscope.otlp.client import Outcome, Signal, Unavailable
 from egoscope.wiring import Sidecar
-
-
-class Nowhere:
-    """An exporter whose back end is down: everything stays in the outbox, and so in the state file."""
-
-    def __init__(self) -> None:
-        """Keep what was offered."""
-        self.offered = b""
-
-    def send(self, signal: Signal, request: bytes) -> Outcome:
-        """See `Exporter.send`."""
-        self.offered += signal.encode() + request
-        return Unavailable("down")
-
-    def close(self) -> None:
-        """See `Exporter.close`."""
 
 
 @pytest.fixture
@@ -54,11 +38,6 @@ def settings(tmp_path: Path, database: Path) -> Settings:
         backend="embedded",
         health_port=0,
     )
-
-
-def everything_in(folder: Path) -> bytes:
-    """Return the bytes of all files, freed pages and write-ahead logs included."""
-    return b"\n".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
 
 
 @pytest.mark.parametrize("running", [False, True], ids=["as it ended", "while all of it runs"])

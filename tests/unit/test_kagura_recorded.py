@@ -11,14 +11,13 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from disk import left_by
 from kagura_rows import Executing, canaries, recorded, rows_of
 from planted import found
 
 from egoscope.config import load_settings
-from egoscope.otlp.client import Outcome, Signal, Unavailable
 from egoscope.sources.kagura import EXECUTIONS
 from egoscope.sources.row_format import Times
-from egoscope.wiring import Sidecar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,27 +138,6 @@ def test_the_points_of_each_series_are_in_time_order() -> None:
     ] == []
 
 
-class Nowhere:
-    """An exporter whose back end is down: everything stays in the outbox, and so in the state file."""
-
-    def __init__(self) -> None:
-        """Keep what was offered."""
-        self.offered = b""
-
-    def send(self, signal: Signal, request: bytes) -> Outcome:
-        """See `Exporter.send`."""
-        self.offered += signal.encode() + request
-        return Unavailable("down")
-
-    def close(self) -> None:
-        """See `Exporter.close`."""
-
-
-def everything_in(folder: Path) -> bytes:
-    """Return the bytes of all files, freed pages and write-ahead logs included."""
-    return b"\n".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
-
-
 def test_no_planted_secret_is_on_disk_or_in_the_own_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """While requests wait, and after they are in the embedded store; the database itself is as it was."""
     caplog.set_level(logging.DEBUG)
@@ -171,18 +149,8 @@ def test_no_planted_secret_is_on_disk_or_in_the_own_log(tmp_path: Path, caplog: 
     settings = load_settings(
         EGO_MCP_LOG_PATH=str(log), kagura_path=str(database), state_dir=state_dir, backend="embedded", health_port=0
     )
-    nowhere = Nowhere()
-    waiting = Sidecar(settings, exporter=nowhere)
-    while waiting.pipeline.run_once():
-        pass
-    waiting.pipeline.finish()
-    outputs_ = [everything_in(state_dir)]  # as it is while everything waits, its -wal and -shm included
-    waiting.close()
-    sidecar = Sidecar(settings)
-    sidecar.drain()
-    sidecar.close()
-    outputs_ += [everything_in(state_dir), nowhere.offered, caplog.text.encode()]
-    assert b"invoke_agent code_review_agent" in outputs_[1], "the store was filled"
+    outputs_ = [*left_by(settings), caplog.text.encode()]
+    assert b"invoke_agent code_review_agent" in outputs_[2], "the store was filled"
     assert found(canaries(), b"\n".join(outputs_)) == []
     assert database.read_bytes() == before
     assert [path.name for path in database.parent.iterdir()] == ["telemetry.db"]

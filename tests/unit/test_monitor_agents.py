@@ -1,13 +1,13 @@
-"""What stands on the screens of agents, flows, traces and costs: at every size, without colour, from answers alone."""
+"""What stands on the screens, of agents and flows above all: at every size, without colour, from answers alone."""
 
 from __future__ import annotations
 
 import datetime as dt
-import io
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import pytest
+from drawn_screens import SIZES, asked, drawn
 from fake_query import (
     NOW,
     PROJECTION,
@@ -19,14 +19,16 @@ from fake_query import (
     empty_query,
     execution,
     flow,
+    koubou_query,
     line,
     model,
     slow,
     span,
+    task,
     tool,
     trace,
+    worker,
 )
-from rich.console import Console
 
 from egoscope.cli import monitor_text
 from egoscope.cli.monitor_text import ASCII, UNICODE
@@ -36,10 +38,11 @@ from egoscope.cli.screens.cost import CostScreen
 from egoscope.cli.screens.flow import FlowScreen
 from egoscope.cli.screens.looking import Looking
 from egoscope.cli.screens.overview import OverviewScreen
-from egoscope.cli.screens.picture import Picture
 from egoscope.cli.screens.trace import TraceScreen
 from egoscope.cli.screens.trace_tree import tree
 from egoscope.cli.screens.words import Times, what_takes_flow_time, what_takes_time
+from egoscope.cli.screens.workers import WorkersScreen
+from egoscope.query import SpanEvent, TraceSpan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,36 +57,14 @@ SCREENS: Final[dict[str, Callable[[], Screen]]] = {
     "trace": lambda: TraceScreen(TRACE_ID),
     "cost": lambda: CostScreen(BUDGET_USD),
     "budget": lambda: CostScreen(BUDGET_USD, chart=True),
+    "workers": lambda: WorkersScreen(3),
 }
-SIZES: Final = ((80, 24), (160, 50), (140, 45), (100, 30), (300, 90), (60, 18), (45, 12), (20, 5), (2, 2), (1, 1))
+QUERIES: Final[dict[str, Callable[[], FakeQuery]]] = {"workers": koubou_query}
 
 
-def drawn(
-    screen: Screen,
-    query: FakeQuery | None = None,
-    *,
-    width: int = 80,
-    height: int | None = 24,
-    encoding: str = "utf-8",
-    **options: Any,
-) -> str:
-    """Return what a terminal of that size shows of a screen, without colour."""
-    query = query or FakeQuery()
-    if screen.asked is None:
-        screen.ask(query, NOW)()
-        screen.asked = NOW
-    output = io.TextIOWrapper(io.BytesIO(), encoding=encoding)  # raises for what it cannot write
-    console = Console(record=True, width=width, height=height or 50, file=output, color_system=None)
-    picture = Picture(screen, now=NOW, query=query, height=height, live=height is not None, **options)
-    console.print(picture, end="")
-    return console.export_text()
-
-
-def asked(screen: Screen, query: FakeQuery | None = None) -> Screen:
-    """Return the screen with answers."""
-    screen.ask(query or FakeQuery(), NOW)()
-    screen.asked = NOW
-    return screen
+def query_of(screen: str) -> FakeQuery:
+    """Return what a screen of `SCREENS` has to show."""
+    return QUERIES.get(screen, FakeQuery)()
 
 
 @pytest.mark.parametrize(
@@ -135,14 +116,15 @@ def asked(screen: Screen, query: FakeQuery | None = None) -> Screen:
         pytest.param("budget", "expected", id="budget: what is to be expected"),
     ],
 )
+@pytest.mark.usefixtures("utc")
 def test_stands_at_80_by_24_without_colour(screen: str, figure: str) -> None:
-    assert figure in drawn(SCREENS[screen]())
+    assert figure in drawn(SCREENS[screen](), query_of(screen))
 
 
 @pytest.mark.parametrize("screen", SCREENS)
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_fills_the_terminal_and_no_more(screen: str, width: int, height: int) -> None:
-    lines = drawn(SCREENS[screen](), width=width, height=height).splitlines()
+    lines = drawn(SCREENS[screen](), query_of(screen), width=width, height=height).splitlines()
     assert max(map(len, lines)) <= width
     assert len(lines) <= height
     if height >= 18 and screen != "budget":
@@ -151,14 +133,14 @@ def test_fills_the_terminal_and_no_more(screen: str, width: int, height: int) ->
 
 @pytest.mark.parametrize("screen", SCREENS)
 def test_the_keys_of_the_footer_are_read_in_full_at_80_columns(screen: str) -> None:
-    assert drawn(SCREENS[screen]()).splitlines()[-1].rstrip().endswith("? keys")
+    assert drawn(SCREENS[screen](), query_of(screen)).splitlines()[-1].rstrip().endswith("? keys")
 
 
 @pytest.mark.parametrize("screen", SCREENS)
 @pytest.mark.parametrize("width", [80, 160])
 def test_a_terminal_without_unicode_is_sent_ascii_alone(screen: str, width: int) -> None:
     """The encoder of the output raises for anything else."""
-    assert "egoscope" in drawn(SCREENS[screen](), width=width, height=40, encoding="ascii")
+    assert "egoscope" in drawn(SCREENS[screen](), query_of(screen), width=width, height=40, encoding="ascii")
 
 
 @pytest.mark.parametrize("screen", SCREENS)
@@ -171,7 +153,7 @@ def test_nothing_known_is_drawn_without_figures(screen: str, height: int | None)
 
 @pytest.mark.parametrize("screen", SCREENS)
 def test_a_picture_printed_once_has_no_keys_and_no_mark(screen: str) -> None:
-    text = drawn(SCREENS[screen](), height=None)
+    text = drawn(SCREENS[screen](), query_of(screen), height=None)
     assert "q quit" not in text
     assert "│ >" not in text
 
@@ -189,6 +171,8 @@ def test_nothing_an_answer_says_is_obeyed_by_the_terminal(screen: str) -> None:
         traces={TRACE_ID: trace(span(0, "other", bad, None, service=bad, error_type=bad, outcome="error"))},
     )
     query.slow = replace(query.slow, model_calls=(slow("model", bad, 9.0),))
+    query.task_overview, query.tasks = koubou_query().task_overview, [task(task_id=bad, worker=bad)]
+    query.workers = [worker(bad, state=bad, task_id=bad, instance=bad), worker(instance="0")]
     text = drawn(SCREENS[screen](), query, width=160, height=50)
     assert not set(text) & {"\x1b", "\x07", "\r", "\x9b"}
 
@@ -390,6 +374,29 @@ class TestTrace:
         screen.obey("end")
         assert "39:     └─ execute_tool t39" in drawn(screen, query)
 
+    def test_what_a_policy_did_stands_beside_how_a_node_ended(self) -> None:
+        """A node whose last failure was handled is no error; that it failed is to be seen all the same."""
+
+        def node(number: int, *names: str, outcome: Literal["ok", "error"] = "ok") -> TraceSpan:
+            events = tuple(SpanEvent(time=NOW, name=name) for name in names)
+            return span(number, "node", f"n{number}", None, outcome=outcome, events=events)
+
+        spans = (
+            node(0, "node.retry", "node.retry", "node.error"),
+            node(1, "node.retry"),
+            node(2, "node.error", outcome="error"),
+            node(3),
+        )
+        query = FakeQuery(traces={TRACE_ID: trace(*spans)})
+        names = {one.name for one in spans}
+        rows = [row for row in drawn(TraceScreen(TRACE_ID), query).splitlines() if row.strip("│> ")[:2] in names]
+        assert [row.strip("│ ").split("  ")[-1].strip() for row in rows] == [
+            "ok · 2 retries · gave up",
+            "ok · 1 retry",
+            "error",
+            "ok",
+        ]
+
     def test_a_trace_that_is_not_there_says_so(self) -> None:
         assert "not there" in drawn(TraceScreen("0" * 32))
 
@@ -588,8 +595,10 @@ def test_figures_as_text(said: str, expected: str) -> None:
 
 def test_only_what_was_answered_is_shown() -> None:
     """Every name on a screen is one of the answers', so that what does not leave cannot be shown."""
-    words = {"support_agent", "chat_bot", "gpt-4o", "house-model", "search_tool", "file_read", "TimeoutError"}
-    everything = "".join(drawn(make(), height=None, width=160) for make in SCREENS.values())
+    words = {"worker_1", "worker_2", "worker_3", "gemini_worker_77", "task_20250901_073337_489974", "task_00042"}
+    words |= {f"task_{number:05d}" for number in range(20)}
+    words |= {"support_agent", "chat_bot", "gpt-4o", "house-model", "search_tool", "file_read", "TimeoutError"}
+    everything = "".join(drawn(SCREENS[screen](), query_of(screen), height=None, width=160) for screen in SCREENS)
     identifiers = {word.strip(".,:()") for word in everything.split() if "_" in word}
     assert identifiers <= words | {"research_agent", "notes_agent", "invoke_agent", "execute_tool"}
 

@@ -14,13 +14,15 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fake_query import NOW, TRACE_ID, FakeQuery, agent, line
+from fake_query import NOW, TRACE_ID, FakeQuery, agent, koubou_query, line
 from rich.console import Console
 from rich.live import Live
 
+from egoscope.cli import monitor_agents
 from egoscope.cli.monitor_agents import Browser
 from egoscope.cli.monitor_keys import keys_typed
 from egoscope.cli.screens.agent import AgentScreen
@@ -29,6 +31,7 @@ from egoscope.cli.screens.flow import FlowScreen
 from egoscope.cli.screens.overview import OverviewScreen
 from egoscope.cli.screens.screen import Target
 from egoscope.cli.screens.trace import TraceScreen
+from egoscope.cli.screens.workers import WorkersScreen
 from egoscope.errors import QueryError
 
 if TYPE_CHECKING:
@@ -126,6 +129,9 @@ class TestKeys:
             pytest.param(["enter", "enter", "escape"], AgentScreen, id="escape leads back"),
             pytest.param(["enter", "enter", "a"], OverviewScreen, id="a leads to all agents"),
             pytest.param("c", CostScreen, id="c leads to costs"),
+            pytest.param("t", WorkersScreen, id="t leads to tasks and workers"),
+            pytest.param("tt", WorkersScreen, id="and once there is there"),
+            pytest.param(["t", "escape"], OverviewScreen, id="escape leads back from there"),
             pytest.param(["c", "tab", "enter"], AgentScreen, id="a cost's agent opens"),
             pytest.param(["escape", "escape"], OverviewScreen, id="there is nothing above the overview"),
             pytest.param(["/", *"qcp", "escape"], OverviewScreen, id="typed into the filter, keys are letters"),
@@ -176,6 +182,31 @@ class TestAsking:
         query = FakeQuery()
         played("xxxx", query, Target(kind="trace", name=TRACE_ID))
         assert query.asked.count("get_trace") == 1
+
+    @pytest.mark.parametrize(
+        ("kind", "question", "least", "most"), [("workers", "get_workers", 10, 21), ("agents", "running", 3, 6)]
+    )
+    def test_workers_are_asked_for_more_often_than_agents(
+        self, monkeypatch: pytest.MonkeyPatch, kind: Any, question: str, least: int, most: int
+    ) -> None:
+        """In ten seconds, while no key is typed: what workers do is to be seen within two seconds on its whole way."""
+        query, now_s = koubou_query(), [1000.0]
+        monkeypatch.setattr(monitor_agents, "time", SimpleNamespace(monotonic=lambda: now_s[0]))
+        console = Console(width=80, height=24, file=io.StringIO(), force_terminal=True, color_system=None)
+        browser = Browser(query, Target(kind=kind), console, clock=lambda: NOW)
+
+        class Nobody:
+            def wait(self, timeout_s: float) -> str:
+                if browser.is_waiting:
+                    threading.Event().wait(0.001)
+                    return ""
+                now_s[0] += timeout_s
+                return "q" if now_s[0] > 1010 else ""
+
+        with Live(console=console, auto_refresh=False, screen=True) as live:
+            browser.run(Nobody(), live)
+        browser.close()
+        assert least <= query.asked.count(question) <= most
 
     def test_an_error_is_said_and_what_was_known_stays(self) -> None:
         query = FakeQuery()
@@ -262,12 +293,12 @@ def test_a_real_terminal_is_browsed_with_arrows_and_given_back(
     seen += read_until(main, b"cost by day")
     os.write(main, b"q")
     seen += read_until(main, b"\x1b[?1049l")
-    assert process.wait(timeout=10) == 0
+    assert process.wait(timeout=60) == 0
     assert b"Traceback" not in seen
     assert termios.tcgetattr(main) == before
 
 
-def read_until(fd: int, wanted: bytes, timeout_s: float = 20) -> bytes:
+def read_until(fd: int, wanted: bytes, timeout_s: float = 60) -> bytes:
     """Read from a terminal until it has shown `wanted`."""
     seen = b""
     until = time.monotonic() + timeout_s

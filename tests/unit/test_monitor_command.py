@@ -18,6 +18,7 @@ from egoscope.otlp.client import Signal
 from egoscope.query.embedded import EmbeddedQuery
 from egoscope.store.sqlite import EmbeddedStore
 from tests.query_scene import Scene
+from tests.task_scene import TaskScene
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +46,17 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = fill(tmp_path_factory.mktemp("both") / "store.db")
     with EmbeddedStore(path) as store:
         store.send(Signal.TRACES, trace_request([mcp_span(1, end=time.time_ns())]))
+    return path
+
+
+@pytest.fixture(scope="module")
+def koubou(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of tasks and workers, of the two days up to this hour: what is shown is of the last day."""
+    path = tmp_path_factory.mktemp("koubou") / "store.db"
+    now = dt.datetime.now(dt.UTC)
+    with EmbeddedStore(path) as store:
+        for request in TaskScene(now.date(), hour=now.hour).requests():
+            store.send(request.signal, request.data)
     return path
 
 
@@ -76,7 +88,7 @@ def some_trace(store: Path, agent: str | None) -> str:
     ("options", "figures"),
     [
         pytest.param([], ["agents and flows", "writer", "critic", "triage"], id="agents where there is nothing else"),
-        pytest.param(["--agents"], ["agents and flows", "? 1 unknown"], id="all agents and flows"),
+        pytest.param(["--agents"], ["agents and flows", "critic", "triage"], id="all agents and flows"),
         pytest.param(["--agent", "writer"], ["writer", "claude-sonnet", "search", "slow requests"], id="one agent"),
         pytest.param(["--agent", "triage"], ["triage  flow", "decide"], id="a flow by the same option"),
         pytest.param(["--cost"], ["by day", "? 1"], id="costs"),
@@ -112,6 +124,54 @@ def test_a_call_of_ego_mcp_has_a_trace_too(both: Path) -> None:
     assert "tools/call" in text
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(["--workers"], id="by the option"),
+        pytest.param(["--once", "--workers"], id="once"),
+        pytest.param([], id="where there is nothing else"),
+    ],
+)
+def test_tasks_and_workers_are_printed(koubou: Path, options: list[str]) -> None:
+    status, text, said = monitor("--store", str(koubou), *options)
+    assert (status, said) == (0, "")
+    for figure in ("tasks and workers", "success ", "task_00013 created", "recent activity"):
+        assert figure in text
+    assert "q quit" not in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_overview_of_agents_has_a_line_about_tasks(koubou: Path, store: Path) -> None:
+    """Where there are any."""
+    assert " tasks: " in monitor("--store", str(koubou), "--agents")[1]
+    assert " tasks: " not in monitor("--store", str(store), "--agents")[1]
+
+
+def test_a_tasks_trace_is_printed(koubou: Path) -> None:
+    with EmbeddedQuery(koubou) as query:
+        trace_id = query.get_tasks(limit=1)[0].trace_id
+    status, text, _ = monitor("--store", str(koubou), "--trace", trace_id)
+    assert status == 0
+    assert "task" in text
+
+
+@pytest.mark.parametrize(
+    ("variable", "said"),
+    [
+        pytest.param({}, "EGOSCOPE_KOUBOU_PATH says where Koubou's databases are", id="what to set"),
+        pytest.param({"EGOSCOPE_KOUBOU_PATH": "/x/koubou.db"}, "follows Koubou at /x/koubou.db", id="what is set"),
+    ],
+)
+def test_without_tasks_and_workers_it_says_where_they_would_come_from(
+    tmp_path: Path, variable: dict[str, str], said: str
+) -> None:
+    EmbeddedStore(tmp_path / "store.db").close()
+    status, text, _ = monitor("--store", str(tmp_path / "store.db"), "--workers", COLUMNS="160", **variable)
+    assert status == 0
+    assert "No tasks and no workers yet." in text
+    assert said in text
+
+
 def test_ego_mcps_life_opens_where_there_is_one(both: Path) -> None:
     """And the agents by their option."""
     assert "calls/min" in monitor("--store", str(both))[1]
@@ -137,6 +197,7 @@ def test_the_budget_is_drawn(store: Path) -> None:
         pytest.param(["--trace", "4bf9"], 2, "32 hex digits", id="an id of another form"),
         pytest.param(["--budget"], 2, "EGOSCOPE_BUDGET_USD", id="a budget that is not set"),
         pytest.param(["--agents", "--cost"], 2, "--agents and --cost: one of them at a time", id="two at once"),
+        pytest.param(["--workers", "--cost"], 2, "--cost and --workers: one of them at a time", id="workers too"),
         pytest.param(["--stack", "--store", "x"], 2, "--stack and --store", id="two back ends"),
     ],
 )

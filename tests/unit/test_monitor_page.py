@@ -16,16 +16,19 @@ from egoscope.cli.screens.cost import CostScreen
 from egoscope.cli.screens.flow import FlowScreen
 from egoscope.cli.screens.overview import OverviewScreen
 from egoscope.cli.screens.trace import TraceScreen
+from egoscope.cli.screens.workers import WorkersScreen
 from egoscope.query.embedded import EmbeddedQuery
 from tests.pages import DOCS, Block, blocks
 
 PAGE: Final = DOCS / "monitor.md"
 EVERY: Final = blocks(PAGE)
-SCREENS: Final = ("All agents and flows", "One agent", "One flow", "One trace", "Cost")
-FOOTERS: Final = {screen.footer for screen in (OverviewScreen, AgentScreen, FlowScreen, TraceScreen, CostScreen)}
+SCREENS: Final = ("All agents and flows", "One agent", "One flow", "One trace", "Tasks and workers", "Cost")
+FOOTERS: Final = {
+    screen.footer for screen in (OverviewScreen, AgentScreen, FlowScreen, TraceScreen, CostScreen, WorkersScreen)
+}
 TITLE: Final = re.compile(r"╭─ (.+?) ─*╮")
-# What depends on how much there is, or on when: which rows have room, the window that something ended in.
-VARYING: Final = re.compile(r"( · \d+-\d+ of \d+| \d+ (?:h|d)\b| all\b)")
+# What depends on how much there is, or on when: which rows have room, the window that something ended in, who is there.
+VARYING: Final = re.compile(r"( · \d+-\d+ of \d+| \d+ (?:h|d)\b| all\b|(?<=workers) \d+ of \d+)")
 
 
 def pairs(section: str) -> list[tuple[Block, Block]]:
@@ -62,7 +65,8 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("reader")
     (block,) = [block for block in EVERY if block.section == "Try it"]
     assert "--days 1 " in block.code
-    assert "calls/min" in run(block.code.replace("--days 1 ", "--days 0.15 "), directory)
+    less = "--days 0.5 --calls-per-minute 9 "  # of half a day, at whatever hour, there is something of everybody
+    assert "calls/min" in run(block.code.replace("--days 1 ", less), directory)
     return directory
 
 
@@ -85,7 +89,7 @@ def test_a_command_of_the_page_prints_the_screen_of_the_page(
 
 def test_every_picture_of_the_page_fits_80_by_24_and_ends_with_the_screens_keys() -> None:
     pictures = [picture.code for section in SCREENS for _, picture in pairs(section)]
-    assert len(pictures) == 6
+    assert len(pictures) == 7
     for picture in pictures:
         lines = picture.splitlines()
         assert max(map(len, lines)) <= 80

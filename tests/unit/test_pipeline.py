@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 from converted import KEY, Sent, scalars
 from ego_lines import START_MS, completed, invoked, said
+from koubou_rows import Koubou
 
+from egoscope.config import load_settings
 from egoscope.delivery.ledger import Ledger
 from egoscope.delivery.outbox import Outbox
 from egoscope.delivery.state import StateFile
-from egoscope.feeds import build_format
+from egoscope.feeds import build_feeds, build_format
 from egoscope.otlp.client import Signal
 from egoscope.pipeline import Pipeline
 from egoscope.sources.base import FileCheckpoint
@@ -237,3 +240,68 @@ def test_a_series_is_kept_alive_only_up_to_what_was_read_and_only_behind_an_empt
     rig.read_all()
     series = [points for (name, _), points in rig.committed().points.items() if name == "ego.log.lines"]
     assert [points[-1] for points in series] == [(rig.now_ns // 1_000_000 - 1000, 1)]
+
+
+class KoubouRig:
+    """A pipeline that follows a Koubou's database with the clock that Koubou has."""
+
+    def __init__(self, koubou: Koubou, state_path: Path) -> None:
+        self.koubou, self.state = koubou, StateFile(state_path)
+        settings = load_settings(koubou_path=str(koubou.path), EGO_MCP_LOG_PATH=str(state_path.parent / "none"))
+        self.feeds = build_feeds(settings, KEY, self.state)
+        self.outbox = Outbox(self.state, limit_bytes=1 << 28)
+        self.pipeline = Pipeline(
+            feeds=self.feeds,
+            state=self.state,
+            outbox=self.outbox,
+            ledger=Ledger(self.state.ledger(), []),
+            sidecar_resource=(("service.name", "egoscope"),),
+            clock_ns=lambda: int(koubou.now * 1e9),
+            batch_bytes=16 * 1024,
+            keepalive_ns=24 * 3600 * 10**9,
+            on_commit=lambda: None,
+        )
+        self.pipeline.resume()
+
+    def stands(self, after_s: float) -> set[tuple[str, str]]:
+        """Send what waits, let time pass, and return what is told to stand by then: metric, state."""
+        for (one,) in self.state.db.execute("SELECT id FROM outbox").fetchall():
+            self.outbox.delete(one)
+        self.koubou.now += after_s
+        while self.pipeline.run_once():
+            pass
+        sent = Sent()
+        for signal, data in self.state.db.execute("SELECT signal, data FROM outbox ORDER BY id").fetchall():
+            sent.add(Signal(signal), data)
+        return {
+            (name, str(dict(labels)["state"]))
+            for (name, labels), points in sent.points.items()
+            if name in {"task.workers", "task.open"} and points[-1][1]
+        }
+
+    def close(self) -> None:
+        """Let go of the files, as at an end without a farewell."""
+        for feed in self.feeds:
+            feed.close()
+        self.state.close()
+
+
+def test_what_stands_in_a_database_is_told_as_long_as_it_is_there(tmp_path: Path) -> None:
+    """However long nothing was written, also after a restart; of one that is gone nothing is known."""
+    koubou = Koubou(tmp_path / "koubou.db")
+    koubou.now = time.time()  # who looks at a file's age has no other clock
+    koubou.register("worker_0")
+    koubou.create("task_1")
+    day_s, stands = 86_400, {("task.workers", "lost"), ("task.open", "pending")}
+    with closing(KoubouRig(koubou, tmp_path / "state.db")) as rig:
+        rig.stands(0)
+        rig.stands(120)
+        assert rig.stands(60) == stands
+        assert rig.stands(3 * day_s) == stands
+    with closing(KoubouRig(koubou, tmp_path / "state.db")) as rig:
+        rig.stands(2)
+        assert rig.stands(60) == stands
+        for file in tmp_path.glob("koubou.db*"):
+            file.unlink()
+        rig.stands(2)
+        assert rig.stands(60) == set()

@@ -14,6 +14,7 @@ import pytest
 from egoscope.store.sqlite import EmbeddedStore
 from tests.pages import DOCS, Block, blocks
 from tests.query_scene import Scene
+from tests.task_scene import TaskScene
 
 EVERY: Final = blocks(DOCS / "query.md")
 
@@ -23,7 +24,7 @@ def reader(tmp_path: Path) -> Path:
     """A directory with the page's store."""
     scene = Scene(dt.date(2026, 11, 21))
     with EmbeddedStore(tmp_path / "store.db") as store:
-        for request in [*scene.requests(), *scene.tagged()]:
+        for request in [*scene.requests(), *scene.tagged(), *TaskScene(dt.date(2026, 11, 21)).requests()]:
             store.send(request.signal, request.data)
     return tmp_path
 
@@ -48,7 +49,7 @@ def run(block: Block, directory: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("section", ["Asking the embedded store", "Costs"])
+@pytest.mark.parametrize("section", ["Asking the embedded store", "Costs", "Tasks and workers"])
 def test_an_example_prints_what_the_page_shows(section: str, reader: Path) -> None:
     done = run(of(section), reader)
     assert (done.stderr, done.stdout) == ("", of(section, "").code)
@@ -68,6 +69,8 @@ def test_the_commands_write_their_files(reader: Path) -> None:
         "9 executions in executions.csv",
         "5 rows of a day, agent and model each in costs.json",
         "5 executions in writer.parquet",
+        "3 tasks in tasks.csv",
+        "3 workers in workers.json",
     ]
 
 
@@ -76,6 +79,7 @@ def test_every_block_of_the_page_is_run_here() -> None:
     assert [(block.section, block.language) for block in EVERY] == [
         *(("Asking the embedded store", "python"), ("Asking the embedded store", "")),
         *(("Costs", "python"), ("Costs", "")),
+        *(("Tasks and workers", "python"), ("Tasks and workers", "")),
         ("Asking the stack", "python"),
         ("Into a file", "sh"),
     ]

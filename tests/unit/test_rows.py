@@ -212,11 +212,16 @@ def test_a_row_without_a_usable_time_is_unparsable(tmp_path: Path, row: tuple[ob
     assert follower.unparsable == {reason: 1}
 
 
-def test_a_running_row_that_becomes_unreadable_is_gone_and_unparsable(path: Path) -> None:
+def test_a_running_row_that_becomes_unreadable_says_so_once_and_ends_when_it_can_be_read(path: Path) -> None:
     follower = Follower(path).everything()
     write(path, "UPDATE runs SET stop = 'never' WHERE id = 'two'")
     follower.everything()
-    assert follower.story.kinds == ["ended", "started", "unparsable", "gone"]
+    write(path, "UPDATE runs SET secret = 'other' WHERE id = 'two'")
+    follower.everything()
+    assert follower.story.kinds == ["ended", "started", "unparsable"]
+    write(path, stop("two", 9))
+    follower.everything()
+    assert follower.story.kinds == ["ended", "started", "unparsable", "ended"]
 
 
 @pytest.mark.parametrize("size", [pytest.param(2_000_000, id="SQLite refuses it"), pytest.param(950_000, id="we do")])

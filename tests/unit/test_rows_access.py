@@ -134,7 +134,8 @@ def test_a_database_that_is_locked_is_not_waited_for_and_read_later(
         for _ in range(20):
             now += 0.5
             assert not follower.once()
-        assert time.perf_counter() - began < 1
+        # Each look would have waited, sqlite3's five seconds or what else was set; a busy machine is slow without that.
+        assert time.perf_counter() - began < 10
         assert follower.reasons() == ["LOCKED"]
         assert follower.unit.unread_bytes > 0
         db.execute("COMMIT")

@@ -38,6 +38,13 @@ def test_ends_come_in_their_order_whatever_the_order_of_the_rows_and_the_pages(p
     assert follower.story.running == set()
 
 
+def test_a_row_that_ended_before_it_began_lasted_no_time_and_counts_where_it_ended(path: Path) -> None:
+    """A clock stepped back while it ran: time goes on from where the row ended."""
+    write(path, RUNS, run("a", 5, 3), run("b", 1, 4))
+    follower = Follower(path).everything()
+    assert seconds(follower) == [("ended", 3), ("ended", 4)]
+
+
 def test_a_row_that_ends_behind_the_page_runs_until_time_comes_to_its_end(path: Path) -> None:
     write(path, RUNS, run("a", 1, 9), run("b", 2, 3), run("c", 4, 5), run("d", 10, 11))
     follower = Follower(path, page_rows=2)

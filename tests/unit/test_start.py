@@ -27,7 +27,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     spec.loader.exec_module(module)
     sys.modules.pop("secret", None)
     monkeypatch.setattr(module, "REPOSITORY", tmp_path)
-    for name in ("EGO_MCP_LOG_DIR", "KAGURA_DB_DIR", "ILLUMO_DB_DIR", "EGOSCOPE_UID", "EGOSCOPE_GID"):
+    for name in module.CHOSEN:
         monkeypatch.delenv(name, raising=False)
     return module
 
@@ -53,7 +53,7 @@ def test_without_a_log_the_demo_plays_in_its_own_volume(
     monkeypatch.setenv("EGO_MCP_LOG_DIR", str(empty))
     environment, profiles = start.surroundings()
     assert profiles == ["--profile", "demo"]
-    assert "EGO_MCP_LOG_DIR" not in environment
+    assert environment["EGO_MCP_LOG_DIR"] == "", "so that a directory that .env names is not mounted either"
 
 
 def test_the_logs_directory_is_mounted_by_its_full_path_and_read_as_its_owner(
@@ -87,6 +87,72 @@ def test_dotenv_says_where_the_logs_are_and_the_environment_overrules_it(
     assert start.surroundings()[1] == ["--profile", "demo"]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        'EGO_MCP_LOG_DIR="{logs}"',
+        "EGO_MCP_LOG_DIR='{logs}'  # where they are",
+        "export EGO_MCP_LOG_DIR={logs} # where they are",
+        "EGO_MCP_LOG_DIR=/elsewhere\n  EGO_MCP_LOG_DIR = {logs}  ",
+        "EGO_MCP_LOG_DIR=${{HOME_OF_LOGS}}/logs",
+        'EGO_MCP_LOG_DIR="$HOME_OF_LOGS/logs"',
+    ],
+)
+def test_dotenv_is_read_as_docker_compose_reads_it(
+    start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    """Quotes, `export`, blanks, comments, variables; else the demo would play while Compose accepts the file."""
+    logs = a_log_directory(tmp_path, 12345)
+    monkeypatch.setenv("HOME_OF_LOGS", str(tmp_path))
+    (tmp_path / ".env").write_text(f"{line.format(logs=logs)}\nEGOSCOPE_UID='777'\n")
+    environment, profiles = start.surroundings()
+    assert (profiles, environment["EGO_MCP_LOG_DIR"], environment["EGOSCOPE_UID"]) == ([], str(logs), "777")
+
+
+def test_what_was_chosen_is_left_for_a_bare_docker_compose_and_what_the_user_wrote_goes_before_it(
+    start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of equal names Compose takes the last. The user's own lines stay as they are, with owner and mode of the file."""
+    logs = a_log_directory(tmp_path, 12345)
+    monkeypatch.setattr(start, "EGO_MCP_DEFAULT", str(logs))
+    file = tmp_path / ".env"
+    own = "# Mine\nexport EGOSCOPE_GID=777\nEGOSCOPE_LOKI_RETENTION=24h"
+    file.write_text(own)
+    file.chmod(0o640)
+    os.chown(file, 12345, 12345)
+    for _ in range(2):
+        start.leave(start.surroundings()[0])
+    chosen = {"EGO_MCP_LOG_DIR": logs, "EGOSCOPE_UID": 12345, "TZ": start.timezone()}
+    lines = [f"{name}='{value}'{start.env_file.MARK}\n" for name, value in chosen.items()]
+    assert file.read_text() == "".join([*lines, own])
+    assert (file.stat().st_mode & 0o777, file.stat().st_uid) == (0o640, 12345)
+    assert not list(tmp_path.glob(".env.*"))
+
+
+def test_what_was_chosen_before_is_no_setting_of_the_users(
+    start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each start chooses anew: here the logs are gone, and so is the demo's volume from being covered by them."""
+    logs = a_log_directory(tmp_path, 12345)
+    monkeypatch.setattr(start, "EGO_MCP_DEFAULT", str(logs))
+    start.leave(start.surroundings()[0])
+    assert "EGO_MCP_LOG_DIR" in (tmp_path / ".env").read_text()
+    next(logs.iterdir()).unlink()
+    environment, profiles = start.surroundings()
+    start.leave(environment)
+    assert profiles == ["--profile", "demo"]
+    assert (tmp_path / ".env").read_text().startswith("TZ=")
+
+
+def test_an_env_file_that_cannot_be_written_stops_nothing(
+    start: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The start itself needs no file."""
+    (tmp_path / ".env").symlink_to(tmp_path / "nowhere" / ".env")
+    start.leave({"TZ": "UTC"})
+    assert "cannot be written" in capsys.readouterr().out
+
+
 def test_who_has_databases_alone_is_shown_those_and_no_demo(
     start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,7 +165,7 @@ def test_who_has_databases_alone_is_shown_those_and_no_demo(
     monkeypatch.setenv("KAGURA_DB_DIR", "databases")
     environment, profiles = start.surroundings()
     assert (profiles, environment["KAGURA_DB_DIR"], environment["EGOSCOPE_UID"]) == ([], str(databases), "12345")
-    assert not {"EGO_MCP_LOG_DIR", "ILLUMO_DB_DIR"} & environment.keys()
+    assert (environment["EGO_MCP_LOG_DIR"], environment.get("ILLUMO_DB_DIR")) == ("", None)
     monkeypatch.setenv("KAGURA_DB_DIR", "nowhere")
     assert start.surroundings()[1] == ["--profile", "demo"]
 

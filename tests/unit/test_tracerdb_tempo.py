@@ -147,13 +147,13 @@ def test_spans_are_sent_by_themselves_when_a_batch_is_full_or_time_has_passed(te
 
 def test_recording_never_waits_for_a_server_that_hangs(counted: Counted) -> None:
     counted.next_answers = [Answer.NEVER] * 4
-    with db_of(counted, batch_size=1, timeout_s=0.5) as db:
+    with db_of(counted, batch_size=1, timeout_s=3.0) as db:
         db.record_span(span(1))
         wait_for(lambda: len(counted.times) == 1, what="the thread hangs in a call")
         begun = time.monotonic()
         for number in range(2, 200):
             db.record_span(span(number))
-        assert time.monotonic() - begun < 0.4
+        assert time.monotonic() - begun < 2.5
         counted.next_answers = []
     assert len(counted.spans()) == 199
 

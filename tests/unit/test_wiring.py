@@ -18,6 +18,7 @@ from recorded import RUNS, log_of
 
 from egoscope.config import load_settings
 from egoscope.convert.catalogue import START_TIME
+from egoscope.delivery.state import StateFile
 from egoscope.errors import ConfigError, DeliveryError, StateError
 from egoscope.otlp.client import Accepted, Outcome, Signal, Unavailable
 from egoscope.wiring import Sidecar
@@ -139,9 +140,19 @@ def test_a_start_that_fails_for_a_bad_policy_leaves_no_state_without_a_key(tmp_p
     drained(settings(tmp_path / "state", tmp_path / "logs"))
 
 
+def test_a_start_that_was_killed_before_it_made_its_key_does_not_stand_in_the_way(tmp_path: Path) -> None:
+    """It leaves a state file in which nothing is kept."""
+    of = settings(tmp_path / "state", tmp_path / "logs")
+    StateFile(of.state_dir / "state.db").close()
+    Sidecar(of, exporter=Scripted()).close()
+    assert of.key_path.stat().st_size == 32
+
+
 def test_state_without_its_key_is_refused(tmp_path: Path) -> None:
     """With a new key every pseudonym and id would change."""
-    of = settings(tmp_path / "state", tmp_path / "logs")
+    log = tmp_path / "ego-mcp-2026-11-20.log"
+    log.write_bytes(invoked(0) + b"\n" + completed(40) + b"\n")
+    of = settings(tmp_path / "state", log)
     drained(of)
     of.key_path.unlink()
     with pytest.raises(StateError, match="put it back from a backup"):

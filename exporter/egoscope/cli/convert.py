@@ -14,7 +14,9 @@ from egoscope.convert import semconv as s
 from egoscope.convert.catalogue import REDACTIONS
 from egoscope.delivery.key import load_key
 from egoscope.delivery.ledger import Ledger
-from egoscope.errors import ConfigError, SourceError
+from egoscope.delivery.state import is_empty
+from egoscope.doctor.readonly import read_only
+from egoscope.errors import ConfigError, SourceError, StateError
 from egoscope.feeds import CONVERTIBLE
 from egoscope.otlp.client import Signal
 from egoscope.otlp.requests import Request, encode_telemetry
@@ -44,7 +46,7 @@ def run_convert(source: str, path: str, out: Path, settings: Settings) -> str:
     """
     if source not in CONVERTIBLE:
         raise ConfigError(f"--source {source}: not known; this egoscope reads {', '.join(CONVERTIBLE)}")
-    key = load_key(settings.key_path, state_exists=(settings.state_dir / "state.db").exists())
+    key = load_key(settings.key_path, state_exists=_holds_anything(settings.state_dir / "state.db"))
     with closing(CONVERTIBLE[source](path, settings, key)) as feed:
         units = sorted(feed.scan(), key=lambda unit: unit.checkpoint.path)
         if not units:
@@ -53,6 +55,16 @@ def run_convert(source: str, path: str, out: Path, settings: Settings) -> str:
         summary = _convert(feed, units, out, settings, sidecar_resource(settings, key))
     (out / "summary.json").write_bytes(orjson.dumps(summary, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     return _sentence(source, summary)
+
+
+def _holds_anything(state_path: Path) -> bool:
+    """Whether anything was made with a key; what cannot be looked into may hold it."""
+    if not state_path.exists() or not state_path.stat().st_size:
+        return False
+    try:
+        return not read_only(state_path, is_empty)
+    except StateError:
+        return True
 
 
 def _convert(

@@ -19,10 +19,10 @@ from rich.text import Text
 from egoscope.cli.check import run_check
 from egoscope.convert.ids import subkey
 from egoscope.delivery.key import load_key
-from egoscope.doctor import backends, clock, collector, databases, local, places, state, store
+from egoscope.doctor import backends, clock, collector, databases, koubou, local, places, processes, state, store
 from egoscope.doctor.finding import Finding, Mark, counted, fail, ok, skip
 from egoscope.errors import ConfigError, StateError
-from egoscope.feeds import build_illumo_format, build_kagura_format
+from egoscope.feeds import build_row_format, database_patterns
 from egoscope.sources.discovery import Discovery
 from egoscope.sources.tail import Tail
 
@@ -58,16 +58,20 @@ def examine(settings: Settings, now_s: float) -> Iterator[Section]:
     owner = local.lock_owner(settings.state_dir / "state.lock")
     ready_page = f"http://{settings.health_host}:{settings.health_port}/readyz" if settings.health_port else None
     known, trouble = (None, view) if isinstance(view, Finding) else (view, None)
+    holds_anything = not known.is_empty if known else trouble is None or trouble.mark is not Mark.SKIP
 
     yield "settings", list(_settings(settings))
     yield "logs", [*places.check_places(settings.patterns, now_s), *_tailing(settings, known, owner, now_s)]
-    if settings.kagura_path or settings.illumo_path:
+    if any(database_patterns(settings).values()):
         yield "databases", list(_databases(settings, now_s))
+    if settings.worker_processes or settings.worker_pid_files:
+        named = settings.worker_processes, settings.worker_pid_files
+        yield "worker processes", list(processes.check_processes(*named, settings.proc_path, settings.least_workers))
     yield (
         "state",
         [
             *local.check_state_dir(settings.state_dir, outbox_limit_bytes=limit_bytes),
-            local.check_key(settings.key_path, state_exists=trouble is None or trouble.mark is not Mark.SKIP),
+            local.check_key(settings.key_path, state_exists=holds_anything),
             *local.check_sidecar(owner, ready_page),
             *([trouble] if trouble else ()),
             *(state.check_reading(known) if known else ()),
@@ -76,7 +80,7 @@ def examine(settings: Settings, now_s: float) -> Iterator[Section]:
     )
     if settings.backend == "embedded":
         servers = skip("Collector, Prometheus, Loki, Tempo", _COLLECTOR_ONLY)
-        yield "servers", [*store.check_store(settings.store_path, now_s), servers]
+        yield "servers", [*store.check_store(settings.store_path, now_s), servers, *asked.findings()]
     else:
         yield "servers", asked.findings()
 
@@ -93,12 +97,11 @@ def _settings(settings: Settings) -> Iterator[Finding]:
 def _databases(settings: Settings, now_s: float) -> Iterator[Finding]:
     """Look into the databases of other agents."""
     try:
-        if settings.kagura_path:
-            agents = build_kagura_format(settings, _NO_KEY)
-            yield from databases.check_databases("EGOSCOPE_KAGURA_PATH", settings.kagura_path, agents, now_s)
-        if settings.illumo_path:
-            flows = build_illumo_format(settings, _NO_KEY)
-            yield from databases.check_databases("EGOSCOPE_ILLUMO_PATH", settings.illumo_path, flows, now_s)
+        for source, patterns in database_patterns(settings).items():
+            if patterns:
+                row_format = build_row_format(source, settings, _NO_KEY)
+                option = f"EGOSCOPE_{source.upper()}_PATH"
+                yield from databases.check_databases(option, patterns, row_format, now_s)
     except (ConfigError, OSError) as error:
         yield skip("databases", f"not looked at, for {error}")
 
@@ -133,8 +136,11 @@ def _fingerprint_key(settings: Settings) -> bytes | None:
 
 def _server_checks(settings: Settings) -> Sequence[Callable[[], Iterable[Finding]]]:
     """Return the checks that wait for a network, in the order in which they are shown."""
+    sockets: list[Callable[[], Iterable[Finding]]] = []
+    if url := settings.koubou_url:
+        sockets.append(lambda: koubou.check_socket(url, is_followed=bool(settings.koubou_path)))
     if settings.backend == "embedded":
-        return ()
+        return sockets
     endpoint = settings.collector_endpoint
     secrets = {"ca_file": settings.collector_ca_file, "token_file": settings.collector_token_file}
     urls = (settings.prometheus_url, settings.loki_url, settings.collector_health_url)
@@ -147,6 +153,7 @@ def _server_checks(settings: Settings) -> Sequence[Callable[[], Iterable[Finding
         lambda: backends.check_loki(settings.loki_url),
         lambda: backends.check_tempo(settings.tempo_url),
         lambda: clock.check_clock(urls),
+        *sockets,
     )
 
 

@@ -1,10 +1,10 @@
-"""`egoscope export`: executions or costs as a CSV, JSON or Parquet file, of whatever size, in constant memory."""
+"""`egoscope export`: executions, costs, tasks or workers as a CSV, JSON or Parquet file, of whatever size."""
 
 from __future__ import annotations
 
 import datetime as dt
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -16,14 +16,16 @@ from egoscope.query.stack import StackQuery
 from egoscope.query.times import DAY, EPOCH, MICROSECOND, midnight, utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from egoscope.cli.export_formats import Rows
     from egoscope.config import Settings
-    from egoscope.query import CostRow, Execution, Query
+    from egoscope.query import CostRow, Execution, Query, Task, Worker
 
+Ended = TypeVar("Ended")
 PAGE: Final = 1000
-"""Executions that are in memory at once."""
+"""Executions or tasks that are in memory at once."""
 
 _AGO: Final = re.compile(r"(\d{1,6})([mhdw])")
 _UNITS: Final = {"m": DAY / 1440, "h": DAY / 24, "d": DAY, "w": 7 * DAY}
@@ -38,14 +40,17 @@ def run_export(
     since: str | None,
     until: str | None,
     agent: str | None,
+    worker: str | None,
     store: Path | None,
     stack: bool,
 ) -> str:
     """Export what ended in a range into `out`, which is there whole or not at all; return a sentence for people."""
     if stack and store is not None:
         raise ConfigError("--store: with --stack no store is read; give one of the two")
-    if what is What.COSTS and agent is not None:
-        raise ConfigError("--agent: costs stand by agent already; leave it out with --what costs")
+    if what is not What.EXECUTIONS and agent is not None:
+        raise ConfigError(f"--agent: is for executions; leave it out with --what {what}")
+    if what is not What.TASKS and worker is not None:
+        raise ConfigError(f"--worker: is for tasks; leave it out with --what {what}")
     now = utc_now()
     begin, end = time_option("--since", since, now) or EPOCH, time_option("--until", until, now) or now
     if end <= begin:
@@ -55,15 +60,31 @@ def run_export(
             rows = query.get_cost_summary(begin, end).rows
             write([cost_row(row) for row in rows])
             return f"{len(rows)} rows of a day, agent and model each in {out}"
-        done = 0
-        with _progress() as progress:
-            total = query.get_metrics(agent, "executions", "count", begin, end)
-            task = progress.add_task("executions", total=total or None)
-            for page in pages(query, agent, begin, end):
-                write([execution_row(one) for one in page])
-                done += len(page)
-                progress.update(task, completed=done)
-    return f"{done} executions in {out}"
+        if what is What.WORKERS:
+            workers = query.get_workers(begin, end)
+            write([worker_row(one) for one in workers])
+            return f"{len(workers)} workers in {out}"
+        if what is What.TASKS:
+            of_tasks = (list(map(task_row, page)) for page in task_pages(query, worker, begin, end))
+            done = _write_all(write, of_tasks, str(what), query.get_task_overview(begin, end).ended)
+        else:
+            of_executions = (list(map(execution_row, page)) for page in pages(query, agent, begin, end))
+            done = _write_all(
+                write, of_executions, str(what), query.get_metrics(agent, "executions", "count", begin, end)
+            )
+    return f"{done} {what} in {out}"
+
+
+def _write_all(write: Callable[[Rows], None], made: Iterable[Rows], what: str, total: float | None) -> int:
+    """Write page by page, with a bar; return how many rows there were."""
+    done = 0
+    with _progress() as progress:
+        bar = progress.add_task(what, total=total or None)
+        for rows in made:
+            write(rows)
+            done += len(rows)
+            progress.update(bar, completed=done)
+    return done
 
 
 def open_query(settings: Settings, *, store: Path | None, stack: bool) -> EmbeddedQuery | StackQuery:
@@ -76,19 +97,47 @@ def open_query(settings: Settings, *, store: Path | None, stack: bool) -> Embedd
 def pages(
     query: Query, agent: str | None, since: dt.datetime, until: dt.datetime, page: int = PAGE
 ) -> Iterator[list[Execution]]:
-    """Yield all executions of a range, oldest end first, at most `page` at once.
+    """Yield all executions of a range, oldest end first, at most `page` at once."""
+    # Prometheus does not count executions of instrumented code, which Tempo finds all the same.
+    return _halved(
+        lambda begin, end: query.get_metrics(agent, "executions", "count", begin, end) or 0,
+        lambda begin, end, limit: query.get_executions(agent, begin, end, limit=limit),
+        (since, until),
+        page,
+    )
+
+
+def task_pages(
+    query: Query, worker: str | None, since: dt.datetime, until: dt.datetime, page: int = PAGE
+) -> Iterator[list[Task]]:
+    """Yield all tasks of a range, oldest end first, at most `page` at once."""
+    return _halved(
+        lambda begin, end: query.get_task_overview(begin, end).ended,
+        lambda begin, end, limit: query.get_tasks(worker, begin, end, limit=limit),
+        (since, until),
+        page,
+    )
+
+
+def _halved(
+    count: Callable[[dt.datetime, dt.datetime], float],
+    fetch: Callable[[dt.datetime, dt.datetime, int], list[Ended]],
+    within: tuple[dt.datetime, dt.datetime],
+    page: int,
+) -> Iterator[list[Ended]]:
+    """Yield all that ended in a range, oldest first, at most `page` at once. `fetch` returns the newest first.
 
     A range with more is halved until each part fits, or is one moment: so nothing depends on where an answer is cut.
     """
+    since, until = within
     waiting = [(since, until)]
     while waiting:
         begin, end = waiting.pop()
         divisible = end - begin > MICROSECOND
-        if divisible and (query.get_metrics(agent, "executions", "count", begin, end) or 0) >= page:
+        if divisible and count(begin, end) >= page:
             found = None
         else:
-            # Prometheus does not count executions of instrumented code, which Tempo finds all the same.
-            found = query.get_executions(agent, begin, end, limit=page if divisible else page * 1000)
+            found = fetch(begin, end, page if divisible else page * 1000)
         if found is not None and (len(found) < page or not divisible):
             if found:
                 yield found[::-1]
@@ -136,6 +185,16 @@ def execution_row(one: Execution) -> dict[str, Any]:
         "tool_calls": one.tool_calls,
         "tags": dict(one.tags),
     }
+
+
+def task_row(one: Task) -> dict[str, Any]:
+    """Return one row, in the order of its columns."""
+    return {name: getattr(one, name) for name in COLUMNS[What.TASKS]}
+
+
+def worker_row(one: Worker) -> dict[str, Any]:
+    """Return one row, in the order of its columns."""
+    return {name: getattr(one, name) for name in COLUMNS[What.WORKERS]}
 
 
 def cost_row(row: CostRow) -> dict[str, Any]:

@@ -48,6 +48,27 @@ COLUMNS: Final[Mapping[str, Mapping[str, type]]] = {
         "cost_usd": float,
         "calls_of_unknown_price": int,
     },
+    "tasks": {
+        "task_id": str,
+        "trace_id": str,
+        "worker": str,
+        "priority": int,
+        "outcome": str,
+        "created": dt.datetime,
+        "ended": dt.datetime,
+        "duration_s": float,
+    },
+    "workers": {
+        "name": str,
+        "instance": str,
+        "state": str,
+        "since": dt.datetime,
+        "task_id": str,
+        "last_heartbeat": dt.datetime,
+        "completed": int,
+        "failed": int,
+        "cancelled": int,
+    },
 }
 """The columns of each export, in their order. What is not known is empty, or null."""
 
@@ -57,6 +78,8 @@ class What(StrEnum):
 
     EXECUTIONS = "executions"
     COSTS = "costs"
+    TASKS = "tasks"
+    WORKERS = "workers"
 
 
 class Format(StrEnum):

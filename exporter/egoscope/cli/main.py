@@ -65,7 +65,7 @@ def main() -> None:
 @app.command()
 @_sentences
 def serve() -> None:
-    """Follow ego-mcp's logs and send what may leave to the Collector, until SIGTERM."""
+    """Follow logs and databases and send what may leave to the Collector, until SIGTERM."""
     from egoscope.wiring import Sidecar  # noqa: PLC0415 (other commands start faster without it)
 
     settings = load_settings()
@@ -87,7 +87,7 @@ def start(
     state_dir: Annotated[Path | None, typer.Option(help="Where state, key and store are kept")] = None,
     once: Annotated[bool, typer.Option("--once", help="Print one picture and end")] = False,
 ) -> None:
-    """Show an agent's life in this terminal, with no server; plays the demo where no ego-mcp log is found."""
+    """Show an agent's life in this terminal, with no server; plays the demo where nothing is found."""
     from egoscope.cli.start import run_start  # noqa: PLC0415
 
     overrides = {"EGO_MCP_LOG_PATH": path, "state_dir": state_dir}
@@ -104,22 +104,23 @@ def monitor(
     trace: Annotated[str | None, typer.Option(metavar="ID", help="One trace as a tree, by its 32 hex digits")] = None,
     cost: Annotated[bool, typer.Option("--cost", help="Costs by day, and what the month will cost")] = False,
     budget: Annotated[bool, typer.Option("--budget", help="Costs, with EGOSCOPE_BUDGET_USD drawn")] = False,
+    workers: Annotated[bool, typer.Option("--workers", help="Tasks and the workers that do them")] = False,
     stack: Annotated[
         bool | None,
         typer.Option("--stack/--embedded", help="Ask Prometheus, Tempo and Loki, or the embedded store"),
     ] = None,
 ) -> None:
-    """Show live what agents do: ego-mcp's life, or agents and flows; one picture where there is no terminal."""
+    """Show live what agents and workers do: ego-mcp's life, agents and flows, tasks; one picture without a terminal."""
     from egoscope.cli.monitor_command import Wish, run_monitor_command  # noqa: PLC0415
 
-    wish = Wish(agents=agents, agent=agent, trace=trace, cost=cost, budget=budget)
+    wish = Wish(agents=agents, agent=agent, trace=trace, cost=cost, budget=budget, workers=workers)
     raise typer.Exit(run_monitor_command(load_settings(), wish, store=store, once=once, stack=stack))
 
 
 @app.command()
 @_sentences
 def convert(
-    path: Annotated[str, typer.Argument(help="A log file, or a directory or glob of them")],
+    path: Annotated[str, typer.Argument(help="A log file or database, or a directory or glob of them")],
     out: Annotated[Path, typer.Option(help="Directory for traces.jsonl, metrics.jsonl, logs.jsonl and summary.json")],
     source: Annotated[str, typer.Option(help="Kind of source")] = "ego-mcp",
     key_file: Annotated[Path | None, typer.Option(help="32-byte key for pseudonyms and ids")] = None,
@@ -137,14 +138,17 @@ def convert(
 def export(
     out: Annotated[Path, typer.Option(help="The file to write; it appears when it is complete")],
     file_format: Annotated[Format, typer.Option("--format", help="Kind of file")] = Format.CSV,
-    what: Annotated[What, typer.Option(help="One row an execution, or one a day, agent and model")] = What.EXECUTIONS,
+    what: Annotated[
+        What, typer.Option(help="A row an execution; a day, agent and model; a task; a worker")
+    ] = What.EXECUTIONS,
     since: Annotated[str | None, typer.Option(help="2026-11-01, 2026-11-01T12:30 (UTC), 90m, 24h, 7d, 4w")] = None,
     until: Annotated[str | None, typer.Option(help="As --since (default: now)")] = None,
     agent: Annotated[str | None, typer.Option(metavar="NAME", help="Executions of one agent")] = None,
+    worker: Annotated[str | None, typer.Option(metavar="NAME", help="Tasks of one worker")] = None,
     store: Annotated[Path | None, typer.Option(help="The embedded store (default: in the state directory)")] = None,
     stack: Annotated[bool, typer.Option("--stack", help="Ask Prometheus, Tempo and Loki instead")] = False,
 ) -> None:
-    """Write what agents did, or what it cost, into a CSV, JSON or Parquet file."""
+    """Write what agents and workers did, or what it cost, into a CSV, JSON or Parquet file."""
     from egoscope.cli.export import run_export  # noqa: PLC0415
 
     typer.echo(
@@ -156,6 +160,7 @@ def export(
             since=since,
             until=until,
             agent=agent,
+            worker=worker,
             store=store,
             stack=stack,
         )
@@ -197,7 +202,7 @@ def demo(
     failure_rate: Annotated[float, typer.Option(help="Share of calls that fail")] = 0.03,
     max_mib: Annotated[int | None, typer.Option(help="End the history at this size")] = None,
     documented: Annotated[bool, typer.Option("--documented", help="The documented one-line format")] = False,
-    agents: Annotated[bool, typer.Option("--agents", help="telemetry.db and illumo_trace.db beside the log")] = False,
+    agents: Annotated[bool, typer.Option("--agents", help="telemetry.db, illumo_trace.db and koubou.db, too")] = False,
 ) -> None:
     """Write a believable ego-mcp log in the real format, with planted secrets, for trying and testing."""
     from egoscope.cli.demo import run_demo  # noqa: PLC0415

@@ -12,6 +12,7 @@ from egoscope.cli.screens.overview import OverviewScreen
 from egoscope.cli.screens.picture import Picture, keys_picture
 from egoscope.cli.screens.screen import Deed, Screen, Target
 from egoscope.cli.screens.trace import TraceScreen
+from egoscope.cli.screens.workers import WorkersScreen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
     from egoscope.cli.monitor_keys import Keys
     from egoscope.query import Query
 
-# An answer that took long is not asked for again at once: at most a tenth of the time passes in asking.
-RESTS: Final = 9
 # From here on it is said that an answer is waited for; below, it would only flicker.
 SLOW_S: Final = 0.6
 POLL_S: Final = 0.05
+MOST_WAIT_S: Final = 0.5
 REDRAW_S: Final = 5.0
+PLACES: Final = {"a": Target(kind="agents"), "c": Target(kind="cost"), "t": Target(kind="workers")}
+"""Where keys lead from every screen."""
 
 
 class Browser:
@@ -43,19 +45,26 @@ class Browser:
         chart: bool = False,
         has_life: bool = False,
         hint: str = "",
-        refresh_s: float = 2.0,
+        workers_expected: int | None = None,
+        workers_hint: str = "",
+        refresh_s: float | None = None,
         clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
     ) -> None:
-        """Begin with a screen. `hint`: where data would come from, said while there is none."""
+        """Begin with a screen. `hint`, `workers_hint`: where data would come from, said while there is none.
+
+        `refresh_s`: after how long a screen is asked anew, instead of what it says itself.
+        """
         self._query = query
         self._console = console
         self._budget_usd = budget_usd
         self._chart = chart
         self._has_life = has_life
         self._hint = hint
+        self._workers_expected = workers_expected
+        self._workers_hint = workers_hint
         self._refresh_s = refresh_s
         self._clock = clock
-        self._screens = [screen_of(first, budget_usd, chart=chart)]
+        self._screens = [self._screen_of(first)]
         self._asker: Asker | None = None
         self._paused = False
         self._notice = ""
@@ -82,7 +91,7 @@ class Browser:
         now = self._clock()
         self.screen.ask(self._query, now)()
         self.screen.asked = now
-        self._console.print(Picture(self.screen, now=now, query=self._query, hint=self._hint), end="")
+        self._console.print(Picture(self.screen, now=now, query=self._query, hint=self._where_from()), end="")
 
     def run(self, keyboard: Keys, live: Live) -> str | None:
         """Show screens until one is left for ego-mcp's life ("life"), or for good (None)."""
@@ -92,7 +101,8 @@ class Browser:
             self._take_answer(self._asker)
             self._ask_where_due(self._asker)
             self._draw(live, self._asker)
-            key = keyboard.wait(POLL_S if self._asker.is_busy else min(0.5, self._refresh_s))
+            due_s = self._next_s - time.monotonic()
+            key = keyboard.wait(POLL_S if self._asker.is_busy else min(MOST_WAIT_S, max(POLL_S, due_s)))
             if not key:
                 continue
             self._changes += 1
@@ -129,11 +139,8 @@ class Browser:
                 case "?":
                     self._listing_keys = True
                     return
-                case "a":
-                    self._go(Target(kind="agents"))
-                    return
-                case "c":
-                    self._go(Target(kind="cost"))
+                case "a" | "c" | "t":
+                    self._go(PLACES[key])
                     return
                 case _:
                     pass
@@ -163,22 +170,31 @@ class Browser:
         if len(self._screens) > 1:
             self._screens.pop()
         elif not isinstance(self.screen, OverviewScreen):  # began with an agent or a trace: up is the overview
-            self._screens = [screen_of(Target(kind="agents"), self._budget_usd)]
+            self._screens = [self._screen_of(Target(kind="agents"))]
         self._again = True
 
     def _go(self, target: Target) -> None:
         if target.kind == "agents":
             kept = self._screens[0] if isinstance(self._screens[0], OverviewScreen) else None
-            self._screens = [kept or screen_of(target, self._budget_usd)]
-        elif target.kind != "cost" or type(self.screen) is not type(screen_of(target, self._budget_usd)):
-            self._screens.append(screen_of(target, self._budget_usd, chart=self._chart))
+            self._screens = [kept or self._screen_of(target)]
+        elif target.kind not in ("cost", "workers") or type(self.screen) is not type(self._screen_of(target)):
+            self._screens.append(self._screen_of(target))
         self._again = True
+
+    def _screen_of(self, target: Target) -> Screen:
+        return screen_of(target, self._budget_usd, chart=self._chart, workers_expected=self._workers_expected)
+
+    def _where_from(self) -> str:
+        return self._workers_hint if isinstance(self.screen, WorkersScreen) else self._hint
+
+    def _rest_s(self, screen: Screen) -> float:
+        return screen.refresh_s if self._refresh_s is None else self._refresh_s
 
     def _take_answer(self, asker: Asker) -> None:
         answered = asker.answer()
         if answered is None:
             return
-        self._next_s = time.monotonic() + max(self._refresh_s, RESTS * answered.took_s)
+        self._next_s = time.monotonic() + max(self._rest_s(answered.screen), answered.screen.rests * answered.took_s)
         self._changes += 1
         if answered.take is None:
             # What was known stays, with the reason why it is not newer.
@@ -209,7 +225,7 @@ class Browser:
             self.screen,
             now=(self.screen.asked or self._clock()) if self._paused else self._clock(),
             query=self._query,
-            hint=self._hint,
+            hint=self._where_from(),
             height=self._console.height,
             live=True,
             paused=self._paused,

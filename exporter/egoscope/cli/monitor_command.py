@@ -14,8 +14,10 @@ from egoscope.cli.monitor_agents import Browser
 from egoscope.cli.monitor_text import plain
 from egoscope.cli.screens.screen import Target
 from egoscope.errors import ConfigError
+from egoscope.feeds import database_patterns
 from egoscope.query.embedded import EmbeddedQuery
 from egoscope.query.stack import StackQuery
+from egoscope.sources.koubou import SOURCE as KOUBOU
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,6 +44,7 @@ class Wish:
     trace: str | None = None
     cost: bool = False
     budget: bool = False
+    workers: bool = False
 
     def check(self, settings: Settings) -> None:
         """Raise `ConfigError` for options that do not go together."""
@@ -52,6 +55,7 @@ class Wish:
                 ("--agent", self.agent is not None),
                 ("--trace", self.trace is not None),
                 ("--cost", self.cost or self.budget),
+                ("--workers", self.workers),
             )
             if is_set
         ]
@@ -63,7 +67,8 @@ class Wish:
     @property
     def is_open(self) -> bool:
         """Whether nothing is asked for in particular."""
-        return not (self.agents or self.cost or self.budget) and self.agent is None and self.trace is None
+        named = self.agents or self.cost or self.budget or self.workers
+        return not named and self.agent is None and self.trace is None
 
 
 def run_monitor_command(
@@ -92,13 +97,13 @@ def run_monitor_command(
         reader = None if stack else opened.enter_context(open_store(path))
         query = _open_query(settings, None if stack else path)
         opened.callback(query.close)
-        target = _target(query, wish)
+        target = _target(settings, query, wish)
         if isinstance(target, str):
             typer.echo(f"egoscope: {target}", err=True)
             return NOT_THERE
         has_life = reader is not None and (first == "life" or _has_life(reader))
         if first is None or reader is None:
-            nothing = reader is not None and not has_life and not _has_agents(query)
+            nothing = reader is not None and not has_life and not _has_agents(query) and target.kind != "workers"
             first = "life" if wish.is_open and (has_life or nothing) else "agents"
         browser = Browser(
             query,
@@ -108,6 +113,8 @@ def run_monitor_command(
             chart=wish.budget,
             has_life=has_life,
             hint=_hint(settings, stack=stack),
+            workers_expected=settings.least_workers,
+            workers_hint=_workers_hint(settings, stack=stack),
         )
         views: dict[str, Life | Browser] = {"agents": browser}
         if reader is not None:
@@ -136,13 +143,15 @@ def _open_query(settings: Settings, path: Path | None) -> Query:
     )
 
 
-def _target(query: Query, wish: Wish) -> Target | str:
+def _target(settings: Settings, query: Query, wish: Wish) -> Target | str:
     """Return where to go, or a sentence on what is not there and what is."""
     if wish.trace is not None:
         trace_id = wish.trace.lower()
         return Target(kind="trace", name=trace_id) if query.get_trace(trace_id) else _no_trace(query, trace_id)
     if wish.agent is not None:
         return _named(query, wish.agent)
+    if wish.workers or (wish.is_open and _has_tasks_alone(settings, query)):
+        return Target(kind="workers")
     return Target(kind="cost" if wish.cost or wish.budget else "agents")
 
 
@@ -179,11 +188,26 @@ def _has_agents(query: Query) -> bool:
     return bool(query.agents() or query.flows())
 
 
+def _has_tasks_alone(settings: Settings, query: Query) -> bool:
+    if _has_agents(query):
+        return False
+    followed = {source for source, paths in database_patterns(settings).items() if paths}
+    return followed == {KOUBOU} or not query.get_task_overview().is_nothing
+
+
 def _hint(settings: Settings, *, stack: bool) -> str:
     if stack:
         return f"Prometheus at {settings.prometheus_url} has none. egoscope doctor says what is missing."
-    kagura, illumo = (", ".join(paths) for paths in (settings.kagura_path, settings.illumo_path))
-    told = [f"{program} at {paths}" for program, paths in (("Kagura", kagura), ("illumo", illumo)) if paths]
-    if told:
+    followed = {"Kagura": settings.kagura_path, "illumo": settings.illumo_path, "TracerDB": settings.tracerdb_path}
+    if told := [f"{program} at {', '.join(paths)}" for program, paths in followed.items() if paths]:
         return f"egoscope follows {' and '.join(told)}, and shows the first as soon as it ends."
-    return "EGOSCOPE_KAGURA_PATH and EGOSCOPE_ILLUMO_PATH say where the databases of Kagura and illumo are."
+    return "EGOSCOPE_KAGURA_PATH, EGOSCOPE_ILLUMO_PATH and EGOSCOPE_TRACERDB_PATH say where databases are."
+
+
+def _workers_hint(settings: Settings, *, stack: bool) -> str:
+    if stack:
+        return f"Prometheus at {settings.prometheus_url} has none. egoscope doctor says what is missing."
+    if settings.koubou_path:
+        paths = ", ".join(settings.koubou_path)
+        return f"egoscope follows Koubou at {paths}, and shows its tasks and workers as soon as it has read them."
+    return "EGOSCOPE_KOUBOU_PATH says where Koubou's databases are: files, directories or globs, separated by ':'."

@@ -28,6 +28,7 @@ from egoscope.cli.monitor_text import (
     sparkline,
 )
 from egoscope.cli.monitor_tools import tools_table
+from egoscope.cli.screens.frame import FRAME_COLUMNS, FRAME_ROWS, TILE_ROWS, TINY, WIDE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,17 +37,11 @@ if TYPE_CHECKING:
 
     from egoscope.store.queries import LogLine, Picture
 
-# Border and padding of a panel, both sides together.
-FRAME_COLUMNS: Final = 4
-FRAME_ROWS: Final = 2
 HEADER_ROWS: Final = 1
-TILE_ROWS: Final = 4
 FOOTER_ROWS: Final = 1
 
 LEAST_LOG_ROWS: Final = 6
-TINY: Final = 40
 NARROW: Final = 70
-WIDE: Final = 110
 
 ACTIVE_FOR_NS: Final = 60 * SECOND_NS
 LOGGER_COLUMNS: Final = 24

@@ -7,11 +7,20 @@ import sys
 import threading
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import typer
 
-from egoscope.cli.demo import EXECUTIONS_PER_HOUR, FLOW_RUNS_PER_HOUR, ILLUMO_FILE, KAGURA_FILE
+from egoscope.cli.demo import (
+    EXECUTIONS_PER_HOUR,
+    FLOW_RUNS_PER_HOUR,
+    ILLUMO_FILE,
+    KAGURA_FILE,
+    KOUBOU_FILE,
+    TASKS_PER_HOUR,
+    WORKER_DEATHS,
+)
 from egoscope.cli.monitor_command import Wish, run_monitor_command
 from egoscope.demo import (
     DatabaseSettings,
@@ -21,8 +30,12 @@ from egoscope.demo import (
     write_illumo_live,
     write_kagura_history,
     write_kagura_live,
+    write_koubou_history,
+    write_koubou_live,
     write_live,
+    write_some_past,
 )
+from egoscope.feeds import database_patterns
 from egoscope.sources.discovery import Discovery
 from egoscope.wiring import Sidecar
 
@@ -40,14 +53,14 @@ _DEMO_CALLS_PER_MINUTE: Final = 30
 def run_start(settings: Settings, *, once: bool) -> None:
     """Follow what there is, or the demo where there is nothing, until it is left; without a terminal one picture.
 
-    Without a log of ego-mcp, but with databases of other agents, these are shown.
+    Without a log of ego-mcp, but with databases of other agents or of tasks, these are shown.
     """
     once = once or not sys.stdout.isatty()
     logging.getLogger("egoscope").setLevel(logging.CRITICAL if not once else settings.log_level)
     first: View = "life"
     with ExitStack() as stack:
         if not Discovery(settings.patterns).look().files:
-            if settings.kagura_path or settings.illumo_path:
+            if any(database_patterns(settings).values()):
                 first = "agents"
             else:
                 typer.echo(f"No ego-mcp log in {', '.join(settings.patterns)}: playing the demo.", err=True)
@@ -68,28 +81,34 @@ def _play_demo(settings: Settings, stack: ExitStack, *, once: bool) -> Settings:
     """Write some hours of a demo life and of other agents, and go on until it is left. Its state is its own."""
     demo_dir = settings.state_dir / "demo"
     logs_dir: Path = demo_dir / "logs"
-    kagura, illumo = demo_dir / KAGURA_FILE, demo_dir / ILLUMO_FILE
+    kagura, illumo, koubou = demo_dir / KAGURA_FILE, demo_dir / ILLUMO_FILE, demo_dir / KOUBOU_FILE
     logs_dir.mkdir(parents=True, exist_ok=True)
     now = datetime.now(UTC)
     life = DemoSettings(start=now - _DEMO_HISTORY, calls_per_minute=_DEMO_CALLS_PER_MINUTE)
     executions = DatabaseSettings(start=now - _DEMO_HISTORY, per_hour=EXECUTIONS_PER_HOUR)
     runs = DatabaseSettings(start=now - _DEMO_HISTORY, per_hour=FLOW_RUNS_PER_HOUR)
+    tasks = DatabaseSettings(start=now - _DEMO_HISTORY, per_hour=TASKS_PER_HOUR, killed_rate=WORKER_DEATHS)
     if not any(logs_dir.iterdir()):
         write_history(logs_dir, life, until=now)
     if not kagura.exists():
-        write_kagura_history(kagura, executions, until=now)
+        write_some_past(partial(write_kagura_history, kagura, until=now), executions, until=now)
     if not illumo.exists():
-        write_illumo_history(illumo, runs, until=now)
+        write_some_past(partial(write_illumo_history, illumo, until=now), runs, until=now)
+    if not koubou.exists():
+        write_some_past(partial(write_koubou_history, koubou, until=now), tasks, until=now)
     if not once:
         stop = threading.Event()
         _write_live(stack, stop, write_live, logs_dir, life)
         _write_live(stack, stop, write_kagura_live, kagura, executions)
         _write_live(stack, stop, write_illumo_live, illumo, runs)
+        _write_live(stack, stop, write_koubou_live, koubou, tasks)
     return settings.model_copy(
         update={
             "log_path": (str(logs_dir),),
             "kagura_path": (str(kagura),),
             "illumo_path": (str(illumo),),
+            "koubou_path": (str(koubou),),
+            "koubou_url": None,
             "state_dir": demo_dir,
             "key_file": None,
             "policy_dir": settings.policy_dir,

@@ -93,10 +93,6 @@ class AgentConversion(DatabaseConversion[AgentState]):
         if not expired:
             self._note(c.EXECUTION_DURATION, end_ns, (end_ns - record.start_ns) / 1e9, (s.AGENT, label))
 
-    def _finished_late(self, record: RowRecord) -> None:
-        # It was told of as unfinished and counts once; what it used was not known then, and is no less true now.
-        self._used(record)
-
     def _used(self, record: RowRecord) -> list[Attribute]:
         """Tell of everything within an execution; return the totals, as attributes of its span."""
         agent, end_ns = _agent(record), end_of(record)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
 import msgspec
 
@@ -21,6 +21,9 @@ TELL_NEWEST_EVERY_NS: Final = SILENCE_MS * 10**6
 ROW_EXPIRES_NS: Final = 24 * 3600 * 10**9
 """A row that runs for longer is given up: what wrote it was killed, or it would have said how it ended."""
 
+NEVER_NS: Final = 1 << 63
+"""Of what may wait or run for years."""
+
 
 class Telemetry(msgspec.Struct, frozen=True):
     """What one batch of records became."""
@@ -36,6 +39,9 @@ class Conversion(Protocol):
 
     What must survive a restart is in `state` and in the series' rows.
     """
+
+    tells_what_stands: ClassVar[bool]
+    """Whether its gauges say how things are, not only what happened: they hold as long as its instance is there."""
 
     @property
     def newest_ns(self) -> int:

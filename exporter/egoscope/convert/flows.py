@@ -154,10 +154,6 @@ class FlowConversion(DatabaseConversion[FlowState]):
         self._log(log_of(record, place, ids, outcome))
         self._count(record, place, outcome)
 
-    def _finished_late(self, record: RowRecord) -> None:
-        """It was told of as unfinished, and is not told of twice."""
-        self._tree.close(record)
-
     def _count(self, record: RowRecord, place: Place, outcome: Outcome) -> None:
         end_ns = record.start_ns if record.end_ns is None else record.end_ns
         seconds = None if outcome is Outcome.UNFINISHED else (end_ns - record.start_ns) / 1e9

@@ -5,7 +5,7 @@ Pure: no clock, no randomness, no I/O. What must survive a restart is in `Instan
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import msgspec
 
@@ -45,6 +45,8 @@ class InstanceState(msgspec.Struct):
 
 class InstanceConversion:
     """Turns the records of one instance into telemetry."""
+
+    tells_what_stands: ClassVar[bool] = False
 
     def __init__(self, ids: Ids, state: InstanceState, series: list[SeriesRow]) -> None:
         self._ids = ids

@@ -12,6 +12,8 @@ from typing import Final
 
 import msgspec
 
+from egoscope.convert.conversion import NEVER_NS
+
 MAX_LOG_LINES: Final = 32  # of one call that become span events
 PREDECESSOR_GRACE_NS: Final = 60 * 10**9
 """How long a call may still end after another process started: two processes can write into one file."""
@@ -39,7 +41,6 @@ class Pairing(StrEnum):
 
 
 _EXACT: Final = Pairing.EXACT
-NEVER_NS: Final = 2**63
 
 
 class LogLine(msgspec.Struct, frozen=True, array_like=True):

@@ -5,14 +5,14 @@ Pure: no clock, no randomness, no I/O. What must survive a restart is in `RowSta
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
 import msgspec
 
 from egoscope.convert import catalogue as c
 from egoscope.convert import logs
 from egoscope.convert import semconv as s
-from egoscope.convert.conversion import CATALOGUE, ROW_EXPIRES_NS, Telemetry, tell_newest_after
+from egoscope.convert.conversion import CATALOGUE, NEVER_NS, ROW_EXPIRES_NS, Telemetry, tell_newest_after
 from egoscope.convert.instance import STREAM_SLACK_NS
 from egoscope.convert.series import SeriesSet
 from egoscope.model.record import RowRecord  # noqa: TC001 (msgspec reads the annotations of RowState)
@@ -84,10 +84,13 @@ class DatabaseConversion(Generic[StateT]):
     """Turns the rows of one database into telemetry; see `sources.row_format.RowConversion` for what it promises.
 
     A subclass says in `_finished` what a row that ended becomes, and in `_running_as` by which label a running one is
-    told.
+    told. What runs for `expires_ns` is given up; it is what its tables say (`sources.row_format.Table`).
     """
 
-    def __init__(self, ids: Ids, state: StateT, series: list[SeriesRow], gauges: RunningGauges) -> None:
+    expires_ns: ClassVar[int] = ROW_EXPIRES_NS
+    tells_what_stands: ClassVar[bool] = False
+
+    def __init__(self, ids: Ids, state: StateT, series: list[SeriesRow], gauges: RunningGauges | None = None) -> None:
         self._ids = ids
         self._state = state
         self._series = SeriesSet(CATALOGUE, series)
@@ -98,7 +101,7 @@ class DatabaseConversion(Generic[StateT]):
         self._tell_newest_ns = tell_newest_after(state.newest_ns)
         self._gauges = gauges
         self._running = {record.key: record for record in state.running}
-        self._expires_ns = min((record.start_ns + ROW_EXPIRES_NS for record in state.running), default=_NEVER)
+        self._expires_ns = min((record.start_ns + self.expires_ns for record in state.running), default=NEVER_NS)
         self._given_up = dict.fromkeys(state.given_up)
         self._untimed = state.untimed
         self._starts_by_value: dict[str, dict[str, int]] | None = None
@@ -112,12 +115,9 @@ class DatabaseConversion(Generic[StateT]):
         """
         raise NotImplementedError
 
-    def _finished_late(self, record: RowRecord) -> None:
-        """Tell what can still be told of a row that ended after it had been given up, and told of."""
-
-    def _running_as(self, record: RowRecord) -> str | None:
+    def _running_as(self, record: RowRecord) -> str | None:  # noqa: ARG002 (a subclass with gauges needs it)
         """Return the label under which a running row is told; None: it is not told."""
-        raise NotImplementedError
+        return None
 
     def _time_passes(self, time_ns: int) -> None:
         """Do what is due up to this time, before anything that happens then."""
@@ -153,8 +153,14 @@ class DatabaseConversion(Generic[StateT]):
         if record.key in self._given_up:
             return
         self._running[record.key] = record
-        self._expires_ns = min(self._expires_ns, record.start_ns + ROW_EXPIRES_NS)
+        self._expires_ns = min(self._expires_ns, record.start_ns + self.expires_ns)
         self._tell_running(record, record.start_ns)
+
+    def changed(self, record: RowRecord, state: str, time_ns: int) -> None:
+        """A row that runs is in another state since then. Nothing is told where rows have no states."""
+
+    def standing(self, found: Any, time_ns: int) -> None:  # noqa: ANN401 (see RowFormat.standing)
+        """Tell what stood in the database at that moment. Nothing is told where all of it has a history."""
 
     def ended(self, record: RowRecord) -> None:
         """A row is final."""
@@ -163,10 +169,7 @@ class DatabaseConversion(Generic[StateT]):
         began = self._running.pop(record.key, None)
         if began is not None:
             self._tell_running(began, end_ns)
-        if record.key in self._given_up:
-            del self._given_up[record.key]
-            self._finished_late(record)
-        else:
+        if record.key not in self._given_up:
             self._finished(record, expired=False)
 
     def gone(self, key: str) -> None:
@@ -194,16 +197,16 @@ class DatabaseConversion(Generic[StateT]):
         self._time_passes(now_ns)
         if now_ns < self._expires_ns:
             return
-        due = [one for one in self._running.values() if one.start_ns + ROW_EXPIRES_NS <= now_ns]
+        due = [one for one in self._running.values() if one.start_ns + self.expires_ns <= now_ns]
         for began in sorted(due, key=lambda one: one.start_ns):
             del self._running[began.key]
             self._given_up[began.key] = None
-            end_ns = began.start_ns + ROW_EXPIRES_NS
+            end_ns = began.start_ns + self.expires_ns
             self._tell_running(began, end_ns)
             self._finished(msgspec.structs.replace(began, end_ns=end_ns), expired=True)
         while len(self._given_up) > _MOST_GIVEN_UP:
             del self._given_up[next(iter(self._given_up))]
-        self._expires_ns = min((one.start_ns + ROW_EXPIRES_NS for one in self._running.values()), default=_NEVER)
+        self._expires_ns = min((one.start_ns + self.expires_ns for one in self._running.values()), default=NEVER_NS)
 
     def keep_alive(self, now_ns: int) -> None:
         """Give every series that was silent a point at this time; all rows up to it must have been converted."""
@@ -262,7 +265,7 @@ class DatabaseConversion(Generic[StateT]):
             for one in self._running.values():
                 self._note_start(starts_by_value, one)
         value = self._running_as(changed)
-        if value is None:
+        if value is None or self._gauges is None:
             return
         if changed.key in self._running:
             self._note_start(starts_by_value, changed)
@@ -277,6 +280,3 @@ class DatabaseConversion(Generic[StateT]):
         value = self._running_as(record)
         if value is not None:
             starts_by_value.setdefault(value, {})[record.key] = record.start_ns
-
-
-_NEVER: Final = 1 << 63

@@ -21,7 +21,7 @@ from egoscope.convert.catalogue import Kind
 from egoscope.model.telemetry import Attribute  # noqa: TC001 (msgspec reads the annotations of SeriesRow)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from egoscope.convert.catalogue import Metric
 
@@ -173,6 +173,14 @@ class SeriesSet:
     def of(self, metric: Metric) -> list[Series]:
         """Return the series of one metric that exist so far."""
         return [series for series in self._series.values() if series.metric is metric]
+
+    def stand(self, metric: Metric, time_ms: int, values: Mapping[tuple[Attribute, ...], float]) -> None:
+        """Set a gauge in all of its series: what has no value now is 0, else it would stay what it was."""
+        for series in self.of(metric):
+            if series.attributes not in values:
+                series.note((time_ms, 0))
+        for attributes, value in values.items():
+            self[metric, attributes].note((time_ms, value))
 
     def keep_alive(self, now_ms: int) -> None:
         """Repeat every value that was silent for too long."""

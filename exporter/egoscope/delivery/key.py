@@ -50,4 +50,10 @@ def _make(path: Path) -> bytes:
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
+    # Before anything is made with it: state that outlived its key at a power cut would be refused for ever.
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
     return key

@@ -103,6 +103,12 @@ class Batch(msgspec.Struct, frozen=True):
     refused_taken: Sequence[int] = ()
 
 
+def is_empty(db: sqlite3.Connection) -> bool:
+    """Whether a state file keeps nothing, so that nothing was made with any key."""
+    tables = ("instances", "series", "outbox", "ledger", "refused")
+    return not any(db.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() for table in tables)  # noqa: S608
+
+
 class StateFile:
     """The one state file of a sidecar. Thread-safe; a second sidecar on the same file is refused."""
 
@@ -166,6 +172,12 @@ class StateFile:
             db.close()
             raise
         return db
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is kept in it."""
+        with self.lock:
+            return is_empty(self.db)
 
     def close(self) -> None:
         """Close the file and let another sidecar have it."""

@@ -32,6 +32,9 @@ _KANA: Final = {
     "PROMPT": "カナリアの問い",
     "EXECERR": "カナリアの失敗",
     "RESP": "カナリアの答え",
+    "TASKPROMPT": "カナリアの仕事",
+    "TASKRESULT": "カナリアの成果",
+    "TASKNAME": "カナリアの題",
 }
 _DESIRES: Final = 6
 

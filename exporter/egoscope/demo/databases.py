@@ -7,18 +7,18 @@ import sqlite3
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from itertools import takewhile
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import msgspec
 
-from egoscope.demo.settings import microseconds
+from egoscope.demo.settings import microseconds, moment
 from egoscope.errors import ConfigError
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from egoscope.demo.settings import DatabaseSettings
@@ -27,7 +27,6 @@ _ROWS_A_TRANSACTION: Final = 500
 _LOCKED_S: Final = 30
 _LATE_US: Final = 5_000_000
 _WORTH_WAITING_US: Final = 500
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Write(NamedTuple):
@@ -63,7 +62,7 @@ class Program:
 
 
 class DatabaseSummary(msgspec.Struct, frozen=True):
-    """What was written. `runs`: those whose last row was written, by (agent or flow, outcome).
+    """What was written. `runs`: those whose last row was written, by (agent, flow or worker, outcome).
 
     `canaries`: every token that may have been planted.
     """
@@ -81,7 +80,7 @@ def write_past(path: Path, program: Program, settings: DatabaseSettings, *, unti
     until_us = microseconds(until)
     begun = takewhile(lambda run: run.start_us < until_us, program.runs(settings))
     timeline = _Timeline(run for run in begun if not run.writes or run.writes[-1].us <= until_us)
-    with _Database(path, program) as database:
+    with Database(path, program.schema, program.canaries) as database:
         database.begin()
         for rows, (run, place) in enumerate(timeline, 1):
             database.write(run, place)
@@ -107,24 +106,39 @@ def write_present(
     of its clock, that happens too, and a new life begins: no row is stamped more than 5 s before it is written.
     `now_ns` and `wait` (seconds; true when `stop` was set) are there for tests.
     """
-    pause = stop.wait if wait is None else wait
-
-    def now_us() -> int:
-        return now_ns() // 1000
-
-    with _Database(path, program) as database:
+    waiting = Waiting(stop, now_ns, wait)
+    with Database(path, program.schema, program.canaries) as database:
         while not stop.is_set():
-            timeline = _Timeline(program.runs(replace(settings, start=_EPOCH + timedelta(microseconds=now_us()))))
+            start = moment(waiting.now_us())
+            timeline = _Timeline(program.runs(replace(settings, start=start)))
             for run, place in timeline:
-                due_us = run.writes[place].us
-                while (ahead_us := due_us - now_us()) > _WORTH_WAITING_US and not pause(min(ahead_us / 1e6, 3600)):
-                    pass
-                if stop.is_set() or now_us() - due_us > _LATE_US:
+                if not waiting.until(run.writes[place].us):
                     break
                 database.write(run, place)
             for key in timeline.open_keys():
-                database.execute(program.stopped(key, now_us()))
+                database.execute(program.stopped(key, waiting.now_us()))
     return database.summary()
+
+
+class Waiting:
+    """Waits for the time of what is written live. `now_ns` and `wait` stand for the clock and for `stop.wait`."""
+
+    def __init__(
+        self, stop: threading.Event, now_ns: Callable[[], int], wait: Callable[[float], bool] | None = None
+    ) -> None:
+        self._stop = stop
+        self._now_ns = now_ns
+        self._wait = stop.wait if wait is None else wait
+
+    def now_us(self) -> int:
+        """Return microseconds since the epoch."""
+        return self._now_ns() // 1000
+
+    def until(self, due_us: int) -> bool:
+        """Return when it is time; false where `stop` was set, or where it is more than 5 s too late."""
+        while (ahead_us := due_us - self.now_us()) > _WORTH_WAITING_US and not self._wait(min(ahead_us / 1e6, 3600)):
+            pass
+        return not self._stop.is_set() and self.now_us() - due_us <= _LATE_US
 
 
 class _Timeline:
@@ -159,12 +173,27 @@ class _Timeline:
         return [run.key for _, _, place, run in self._waiting if place]
 
 
-class _Database:
+def write_some_past(
+    write: Callable[[DatabaseSettings], DatabaseSummary], settings: DatabaseSettings, *, until: datetime
+) -> DatabaseSummary:
+    """Let `write` write the past from `settings.start` to `until`, and in it at least one run if it has a length.
+
+    Where nothing ended in it, because it is short and the hour a quiet one, it begins earlier, twice as long before
+    `until` each time: as a real program's database holds its last run, however long ago that was. `write` has to leave
+    nothing behind where it returns no run.
+    """
+    while not (summary := write(settings)).runs and settings.start < until:
+        settings = replace(settings, start=until - 2 * (until - settings.start))
+    return summary
+
+
+class Database:
     """The database being written, and the counts of what went into it."""
 
-    def __init__(self, path: Path, program: Program) -> None:
+    def __init__(self, path: Path, schema: Sequence[str], canaries: tuple[str, ...]) -> None:
         self._path = path
-        self._program = program
+        self._schema = schema
+        self._canaries = canaries
         self._runs: Counter[tuple[str, str]] = Counter()
 
     def __enter__(self) -> Self:
@@ -177,7 +206,7 @@ class _Database:
         if reason:
             raise ConfigError(f"{self._path}: no database can be made there ({reason}); name another directory")
         try:
-            for statement in self._program.schema:
+            for statement in self._schema:
                 self._connection.execute(statement)
         except sqlite3.Error as error:
             self.__exit__(type(error), error)
@@ -192,20 +221,38 @@ class _Database:
             raise ConfigError(f"{self._path}: cannot be written to as a database ({reason})") from None
 
     def begin(self) -> None:
-        self._connection.execute("BEGIN")
+        """Begin a transaction."""
+        self._connection.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
+        """End the transaction: what was written since it began stands there at once."""
         self._connection.execute("COMMIT")
+
+    def roll_back(self) -> None:
+        """End the transaction as if it had never begun."""
+        self._connection.execute("ROLLBACK")
 
     def write(self, run: Run, place: int) -> None:
         """Run one statement, and count its run with the last one, unless no row was changed."""
         if self.execute(run.writes[place]) and place + 1 == len(run.writes):
-            self._runs[run.name, run.outcome] += 1
+            self.count(run.name, run.outcome)
+
+    def count(self, name: str, outcome: str) -> None:
+        """Count one run that was written to its end."""
+        self._runs[name, outcome] += 1
 
     def execute(self, write: Write) -> int:
         """Run a statement outside any run's count; return how many rows it changed."""
         return self._connection.execute(write.statement, write.parameters).rowcount
 
+    def fetch(self, statement: str, *parameters: str | float) -> tuple[Any, ...] | None:
+        """Return the first row of an answer, if there is one."""
+        return self._connection.execute(statement, parameters).fetchone()
+
+    def fetch_all(self, statement: str, *parameters: str | float) -> list[tuple[Any, ...]]:
+        """Return all rows of an answer."""
+        return self._connection.execute(statement, parameters).fetchall()
+
     def summary(self) -> DatabaseSummary:
         """Return the counts so far."""
-        return DatabaseSummary(path=self._path, runs=dict(self._runs), canaries=self._program.canaries)
+        return DatabaseSummary(path=self._path, runs=dict(self._runs), canaries=self._canaries)

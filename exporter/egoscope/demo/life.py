@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _HOUR_US: Final = 3_600_000_000
 _SECOND_US: Final = 1_000_000
+_USUAL_GAP_US: Final = 10 * _SECOND_US
 _TIME: Final = itemgetter(0)
 _LATENCIES: Final = 1024
 _BURST_STARTS: Final = 1 / 400
@@ -68,7 +69,7 @@ def _live(settings: DemoSettings, rng: Random, spelled: Format, *, first: bool) 
         born_ns = us * 1000
         for at, text, kind in entries:
             yield DemoLine(at * 1000, text.encode(), kind, born_ns)
-        us = plan.ended_us + int((2 + 40 * rng.random()) * _SECOND_US)
+        us = plan.ended_us + int((2 + 40 * rng.random()) * plan.unhurried * _SECOND_US)
         first = False
 
 
@@ -105,11 +106,16 @@ def _process(plan: _Plan, rng: Random, spelled: Format, us: int, *, first: bool)
 
 
 class _Plan:
-    """Chooses which calls come next, and when. `ended_us`: when the latest process ended."""
+    """Chooses which calls come next, and when.
+
+    `ended_us`: when the latest process ended. `unhurried`: 1 for a life as most have it; where more calls are asked
+    for, processes pass by faster, and so have to follow each other faster, or the mean would not be reached.
+    """
 
     def __init__(self, settings: DemoSettings, rng: Random) -> None:
         self._random = rng.random
         self._gap_us = 60 * _SECOND_US / settings.calls_per_minute
+        self.unhurried = min(1.0, self._gap_us / _USUAL_GAP_US)
         self._rhythm = settings.rhythm
         self._steps = tuple(tool for tool, weight in words.STEPS.items() for _ in range(weight))
         self._latencies = {

@@ -8,6 +8,7 @@ from typing import Final
 
 from egoscope.errors import ConfigError
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LINES_PER_CALL: Final = 3.05
 """How many lines of ego-mcp's own format a call comes to, other loggers' lines included: for a rate in lines."""
 
@@ -53,9 +54,10 @@ class DemoSettings:
 class DatabaseSettings:
     """Settings of a demo database; a wrong one raises ConfigError by its name.
 
-    `start`: before it nothing runs. `per_hour`: executions or flow runs, the mean over a week. `failure_rate` and
-    `killed_rate`: shares of them that fail, and whose process dies amid them, so that nothing ever ends them. `rhythm`:
-    nights and weekends are quiet; without it runs come evenly spread.
+    `start`: before it nothing runs. `per_hour`: executions, flow runs or tasks, the mean over a week. `failure_rate`
+    and `killed_rate`: shares of them that fail, and whose process dies amid them, so that nothing ever ends them; where
+    it is a worker that dies of a task, another one takes it. `rhythm`: nights and weekends are quiet; without it runs
+    come evenly spread.
     """
 
     seed: int = 7
@@ -86,4 +88,9 @@ class DatabaseSettings:
 
 def microseconds(at: datetime) -> int:
     """Return whole microseconds since the Unix epoch."""
-    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    return (at - _EPOCH) // timedelta(microseconds=1)
+
+
+def moment(us: int) -> datetime:
+    """Return a time in microseconds since the Unix epoch as a date in UTC."""
+    return _EPOCH + timedelta(microseconds=us)

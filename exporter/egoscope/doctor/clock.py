@@ -9,8 +9,8 @@ import msgspec
 
 from egoscope.doctor.finding import fail, in_time, ok, skip, warn
 from egoscope.doctor.web import Answer, address, get
+from egoscope.model.record import AHEAD_NS
 from egoscope.sources.discovery import printable
-from egoscope.sources.lines import AHEAD_NS
 from egoscope.sources.timestamps import parse_time
 
 if TYPE_CHECKING:

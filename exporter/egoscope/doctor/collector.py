@@ -6,6 +6,7 @@ import os
 import socket
 import ssl
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from egoscope.doctor.finding import fail, ok, warn
@@ -16,12 +17,12 @@ from egoscope.otlp.grpc_client import GrpcExporter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from egoscope.doctor.finding import Finding
 
 _EMPTY: Final = b""  # an export request without spans, points or records; serialised, that is no byte at all
 _START: Final = "start it (docker compose up -d), or set EGOSCOPE_COLLECTOR_ENDPOINT to where it is"
+_NO_TOKEN: Final = Path(os.devnull)
 _LOOPBACK: Final = frozenset({"localhost", "::1"})
 
 
@@ -62,6 +63,8 @@ def check_collector(endpoint: str, *, tls: bool, ca_file: Path | None, token_fil
         yield ok(subject, "takes traces, metrics and logs over OTLP gRPC")
     finally:
         exporter.close()
+    if token_file is not None:
+        yield from _open_to_all(endpoint, subject, tls=tls, ca_file=ca_file)
 
 
 def check_collector_health(url: str) -> Iterator[Finding]:
@@ -75,6 +78,18 @@ def check_collector_health(url: str) -> Iterator[Finding]:
         yield ok(subject, "says it is well")
     else:
         yield fail(subject, f"says it is not well (HTTP {answer.status})", "see the Collector's log")
+
+
+def _open_to_all(endpoint: str, subject: str, *, tls: bool, ca_file: Path | None) -> Iterator[Finding]:
+    """Try an empty token: bearertokenauth 0.145 takes every line of its file for a token, the empty one too."""
+    stranger = GrpcExporter(endpoint, timeout_s=REQUEST_S, tls=tls, ca_file=ca_file, token_file=_NO_TOKEN)
+    try:
+        if isinstance(stranger.send(Signal.TRACES, _EMPTY), Accepted | Rejected):
+            sentence = "takes requests with an empty token too, so whoever reaches it may send"
+            remedy = "give it token.yaml, and a token file that ends with the token: no line break, no empty line"
+            yield fail(subject, sentence, remedy)
+    finally:
+        stranger.close()
 
 
 def _connect(endpoint: str) -> str | None:

@@ -76,6 +76,10 @@ def _look_into(option: str, seen: Sighting, row_format: RowFormat, now_s: float)
             return
         with file.snapshot(_BUSY_S) as snapshot:
             layouts = layouts_of(snapshot, row_format)
+            for table in row_format.beside:
+                layout = snapshot.layout(table)
+                if layout is not None and not layout.missing:
+                    layouts[table.name] = layout
             rows = {name: snapshot.count(layout, _MOST_COUNTED + 1) for name, layout in layouts.items()}
     except UnreadableDatabaseError as error:
         yield _unreadable(option, path, error, row_format.service)
@@ -93,7 +97,7 @@ def _rows(number: int) -> str:
 
 
 def _missing(path: str, layouts: Mapping[str, object], row_format: RowFormat) -> Iterator[Finding]:
-    for table in row_format.tables:
+    for table in (*row_format.tables, *row_format.beside):
         if table.name not in layouts:
             remedy = f"if {row_format.service} is new here, wait; else upgrade it or egoscope"
             yield warn(path, f"has no table {table.name}: what would stand there is not told", remedy)

@@ -9,7 +9,7 @@ import msgspec
 from egoscope.convert import semconv as s
 from egoscope.convert.catalogue import REDACTIONS, REJECTED, UNPARSABLE
 from egoscope.delivery.ledger import LedgerKey
-from egoscope.delivery.state import SCHEMA_VERSION
+from egoscope.delivery.state import SCHEMA_VERSION, is_empty
 from egoscope.doctor.finding import counted, fail, in_bytes, in_time, ok, skip, warn
 from egoscope.doctor.readonly import DamagedError, read_only
 from egoscope.errors import StateError
@@ -66,6 +66,8 @@ class StateView(msgspec.Struct, frozen=True):
     outbox_requests: int
     outbox_bytes: int
     oldest_ns: int | None
+    is_empty: bool = False
+    """Nothing is kept in it: what a start leaves that was killed before it made its key."""
 
 
 def view_state(path: Path) -> StateView | Finding:
@@ -180,6 +182,7 @@ def _view(db: sqlite3.Connection) -> StateView:
         outbox_requests=requests,
         outbox_bytes=size,
         oldest_ns=oldest_ns,
+        is_empty=is_empty(db),
     )
 
 

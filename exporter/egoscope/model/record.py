@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 (msgspec reads the annotations of what a state file keeps)
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import msgspec
+
+# A record whose time lies outside of these has no usable time.
+EARLIEST_NS: Final = 1_577_836_800 * 10**9
+"""2020-01-01. No agent wrote before; a clock that says so was not set yet. Loki has no schema for older times and
+answers as if it were down, so one such line would hold up all logs for ever."""
+AHEAD_NS: Final = 300 * 10**9
+"""Prometheus refuses what is ten minutes ahead of its own clock. Half of that is left for clocks that differ."""
 
 
 class Kind(StrEnum):

@@ -1,4 +1,4 @@
-"""The query API: what agents did, used and cost, from the embedded store or from Prometheus, Tempo and Loki."""
+"""The query API: what agents and workers did and cost, from the embedded store or from Prometheus, Tempo and Loki."""
 
 from egoscope.query.answers import (
     Activity,
@@ -18,6 +18,7 @@ from egoscope.query.answers import (
 )
 from egoscope.query.base import AGGREGATIONS, Query
 from egoscope.query.cost import CostRow, CostSummary, Projection
+from egoscope.query.task_answers import OpenTasks, ProcessGroup, QueueDepth, Task, TaskOverview, Worker
 
 __all__ = [
     "AGGREGATIONS",
@@ -30,13 +31,19 @@ __all__ = [
     "KindSummary",
     "ModelUse",
     "NodeUse",
+    "OpenTasks",
+    "ProcessGroup",
     "Projection",
     "Query",
+    "QueueDepth",
     "Running",
     "SlowRequest",
     "SlowRequests",
     "SpanEvent",
+    "Task",
+    "TaskOverview",
     "ToolUse",
     "Trace",
     "TraceSpan",
+    "Worker",
 ]

@@ -19,7 +19,7 @@ Outcome = Literal["ok", "error", "unfinished"]
 """How it ended; `unfinished`: cancelled, or given up after 24 hours. Kagura's `completed` is ok, `failed` is error."""
 OUTCOMES: Final = frozenset(get_args(Outcome))
 
-SpanKind = Literal["agent", "model", "tool", "memory", "flow", "node", "other"]
+SpanKind = Literal["agent", "model", "tool", "memory", "flow", "node", "task", "other"]
 
 Value = str | bool | int | float | None | list["Value"] | dict[str, "Value"]
 
@@ -263,7 +263,7 @@ class Trace:
     trace_id: str
     spans: tuple[TraceSpan, ...]
     summary: tuple[KindSummary, ...]
-    """By kind, in the order agent, model, tool, memory, flow, node, other; kinds that are not there left out."""
+    """By kind, in the order agent, model, tool, memory, flow, node, task, other; kinds that are not there left out."""
 
     @property
     def duration_s(self) -> float:
@@ -278,10 +278,10 @@ class Activity:
     time: dt.datetime
     severity: str
     service: str
-    """Who wrote it: `kagura`, `illumo`, `ego-mcp`."""
+    """Who wrote it: `kagura`, `illumo`, `koubou`, `ego-mcp`."""
     body: str
     agent: str | None
-    """The agent or the flow it is about."""
+    """The agent, flow or worker it is about."""
     trace_id: str | None
 
 

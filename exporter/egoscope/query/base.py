@@ -1,4 +1,4 @@
-"""`Query`: what agents did, used and cost, asked of whatever keeps it. One contract, two implementations.
+"""`Query`: what agents and workers did, used and cost, asked of whatever keeps it. One contract, two implementations.
 
 **Time.** `since` and `until` are aware datetimes (a naive one is a `ConfigError`); a range is half open, `(since,
 until]`, so that ranges side by side count everything once. `since=None`: all that is kept; `until=None`: now. An
@@ -19,7 +19,8 @@ tokens, costs, tools and memory operations. A UTC day is the range from its midn
 - Tempo finds traces by TraceQL, but may hold a span twice that was sent again, and answers with at most so many traces
   in no promised order: nothing is counted from it. Lists of executions, slow requests and traces come from it, every
   span id once. A search finds a trace some seconds after it was sent; by its id it is there at once.
-- Loki has the log lines, and with each its structured metadata: ids and names.
+- Loki has the log lines, and with each its structured metadata: ids and names. Lists of tasks come from it, and since
+  when a worker is as it is: there they are found at once, with a Tempo or without.
 
 **Errors.** A wrong argument is a `ConfigError` whose sentence says what would be right; what cannot be read just now is
 a `QueryError`. Content is in neither.
@@ -31,6 +32,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol, Self, get_args
 
 from egoscope.errors import ConfigError
 from egoscope.query.answers import OUTCOMES
+from egoscope.query.task_answers import TASK_OUTCOMES
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
         Trace,
     )
     from egoscope.query.cost import CostSummary, Projection
+    from egoscope.query.task_answers import QueueDepth, Task, TaskOverview, Worker
 
 MetricType = Literal[
     "executions",
@@ -79,6 +82,7 @@ AGGREGATIONS: Final[dict[str, tuple[str, ...]]] = {
 """What `get_metrics` can tell of each metric type."""
 
 DEFAULT_LIMIT: Final = 100
+MOST_POINTS: Final = 1000
 
 
 class Query(Protocol):
@@ -143,7 +147,7 @@ class Query(Protocol):
     def project_month(self, now: dt.datetime | None = None) -> Projection:
         """Return what the UTC month of `now` will cost: its cost so far, plus the days that remain as recent days were.
 
-        Stands on the last 28 complete UTC days since the first execution, and needs 7 of them; `Projection.method`
+        Stands on the last 28 complete UTC days since the first model call, and needs 7 of them; `Projection.method`
         says what was done, in a sentence to show.
         """
         ...
@@ -186,10 +190,52 @@ class Query(Protocol):
         """Return every flow that ran in the range, by name. A node's runs count at the moment they ended themselves."""
         ...
 
-    def recent_activity(self, limit: int = 20, agent_name: str | None = None) -> list[Activity]:
-        """Return the newest log lines of agents, flows and ego-mcp, newest first, at most `limit`.
+    def recent_activity(
+        self,
+        limit: int = 20,
+        agent_name: str | None = None,
+        *,
+        service: str | None = None,
+        since: dt.datetime | None = None,
+    ) -> list[Activity]:
+        """Return the newest log lines of agents, flows, tasks and ego-mcp, newest first, at most `limit`.
 
-        With `agent_name` those of one agent or flow. The sidecar's own are left out.
+        With `agent_name` those of one agent, flow or worker, with `service` those of one service, with `since` those
+        that are later. The sidecar's own are left out.
+        """
+        ...
+
+    def get_task_overview(self, since: dt.datetime | None = None, until: dt.datetime | None = None) -> TaskOverview:
+        """Return how many tasks were created, started and ended in the range, and what is open and who works now.
+
+        A task was created, started and ended at the moments that its database tells; all of a range's are counted,
+        whatever became of them later.
+        """
+        ...
+
+    def get_queue_history(
+        self, since: dt.datetime, until: dt.datetime | None = None, points: int = 60
+    ) -> list[QueueDepth]:
+        """Return how many tasks waited at so many moments of the range, oldest first; the last is its end."""
+        ...
+
+    def get_workers(self, since: dt.datetime | None = None, until: dt.datetime | None = None) -> list[Worker]:
+        """Return the workers that are there now, and those that ended tasks in the range, by name and instance."""
+        ...
+
+    def get_tasks(
+        self,
+        worker: str | None = None,
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+        outcome: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+    ) -> list[Task]:
+        """Return tasks that ended in the range, newest end first, at most `limit`.
+
+        `outcome` is ok, error or cancelled. What is open is in no list: `get_task_overview` counts it, and
+        `get_workers` says who has what. Of one that ended again, in another way or after it was open again, the
+        embedded store knows its first end, as its trace tells it, and the stack the last one that is asked for.
         """
         ...
 
@@ -223,6 +269,18 @@ def check_status(status: str | None) -> None:
         raise ConfigError("status: what runs has no trace yet; ask running()")
     if status is not None and status not in OUTCOMES:
         raise ConfigError("status: ok, error or unfinished")
+
+
+def check_outcome(outcome: str | None) -> None:
+    """Raise a `ConfigError` unless `get_tasks` knows the outcome."""
+    if outcome is not None and outcome not in TASK_OUTCOMES:
+        raise ConfigError("outcome: ok, error or cancelled")
+
+
+def check_points(points: int) -> None:
+    """Raise a `ConfigError` for a number of moments that nobody answers."""
+    if not 1 <= points <= MOST_POINTS:
+        raise ConfigError(f"points: 1 to {MOST_POINTS}")
 
 
 def check_limit(limit: int) -> None:

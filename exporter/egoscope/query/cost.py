@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from dataclasses import dataclass
 from math import sqrt
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, Final
 
-from egoscope.query.times import DAY, MICROSECOND, Range, midnight
+from egoscope.query.times import DAY, MICROSECOND, Range, checked_range, cost_range, midnight
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 USD_DECIMALS: Final = 9
 
@@ -186,3 +187,29 @@ def _complete_days(now: dt.datetime, recent: CostSummary) -> list[float]:
     first = min(costs)
     days = [today - back * DAY for back in range(MOST_DAYS, 0, -1)]
     return [costs.get(day, 0.0) for day in days if day > first]
+
+
+class CostsByDay(ABC):
+    """The questions about cost, for every implementation that can tell a range's costs by day, agent and model."""
+
+    _now: Callable[[], dt.datetime]
+
+    @abstractmethod
+    def _costs(self, within: Range) -> CostSummary:
+        """Return what model calls cost in a range."""
+
+    def get_cost_summary(
+        self,
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+        *,
+        date: dt.date | None = None,
+    ) -> CostSummary:
+        """See `Query.get_cost_summary`."""
+        return self._costs(cost_range(since, until, date, self._now()))
+
+    def project_month(self, now: dt.datetime | None = None) -> Projection:
+        """See `Query.project_month`. An embedded store that forgets after 30 days has no 31st: see `prune_days`."""
+        at = checked_range(None, now, self._now()).until
+        first, _ = month_of(at)
+        return project(at, self._costs(Range(first - MICROSECOND, at)), self._costs(recent_range(at)))

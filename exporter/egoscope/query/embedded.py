@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
 from egoscope.convert import catalogue
 from egoscope.convert import semconv as s
-from egoscope.errors import QueryError
 from egoscope.query import embedded_sql as sql
 from egoscope.query.answers import Activity, AgentOverview, FlowUse, NodeUse, Running
 from egoscope.query.base import DEFAULT_LIMIT, check_limit, check_pair, check_status
-from egoscope.query.cost import CostRow, CostSummary, month_of, project, recent_range
+from egoscope.query.cost import CostRow, CostsByDay, CostSummary
 from egoscope.query.embedded_rows import (
     Groups,
     execution_row,
@@ -24,35 +21,24 @@ from egoscope.query.embedded_rows import (
     span_row,
     tool_uses,
 )
-from egoscope.query.times import MICROSECOND, Range, checked_range, cost_range, from_ns, to_ns, utc_now
+from egoscope.query.embedded_tasks import EmbeddedTasks
+from egoscope.query.times import Range, from_ns, from_s
 from egoscope.query.traces import build_trace, check_trace_id, has_tag
-from egoscope.store import schema
 from egoscope.store.kinds import NANO
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Generator, Iterator
-    from pathlib import Path
-    from types import TracebackType
 
     from egoscope.query.answers import Execution, ModelUse, SlowRequests, ToolUse, Trace
-    from egoscope.query.cost import Projection
 
 COUNTED: Final = {"executions": "agent", "model_calls": "model", "tool_calls": "tool"}
 DAY_NS: Final = 86_400 * NANO
-STALE_NS: Final = 300 * NANO
-"""What was not told for so long is not known: as in Prometheus."""
 
 
-class EmbeddedQuery:
-    """See `Query`. Reads beside whoever writes, and waits for nobody; each answer is of one moment."""
+class EmbeddedQuery(EmbeddedTasks, CostsByDay):
+    """See `Query`."""
 
     percentiles_estimated = False
-
-    def __init__(self, path: Path, *, now: Callable[[], dt.datetime] = utc_now) -> None:
-        """Open the store. Raises `StateError` where it is missing, damaged, or of another version."""
-        self._db = schema.open_reader(path)
-        self._now = now
 
     def get_executions(
         self,
@@ -93,22 +79,6 @@ class EmbeddedQuery:
             return metric_of(
                 metric_type, aggregation, lambda kind: self._ask(sql.SUBJECTS, kind, within, agent_name).fetchall()
             )
-
-    def get_cost_summary(
-        self,
-        since: dt.datetime | None = None,
-        until: dt.datetime | None = None,
-        *,
-        date: dt.date | None = None,
-    ) -> CostSummary:
-        """See `Query.get_cost_summary`."""
-        return self._costs(cost_range(since, until, date, self._now()))
-
-    def project_month(self, now: dt.datetime | None = None) -> Projection:
-        """See `Query.project_month`. A store that forgets after 30 days has no 31st: see `prune_days`."""
-        at = checked_range(None, now, self._now()).until
-        first, _ = month_of(at)
-        return project(at, self._costs(Range(first - MICROSECOND, at)), self._costs(recent_range(at)))
 
     def slow_requests(
         self,
@@ -216,57 +186,33 @@ class EmbeddedQuery:
             for flow in sorted({*runs.names, *running, *of_nodes})
         ]
 
-    def recent_activity(self, limit: int = 20, agent_name: str | None = None) -> list[Activity]:
+    def recent_activity(
+        self,
+        limit: int = 20,
+        agent_name: str | None = None,
+        *,
+        service: str | None = None,
+        since: dt.datetime | None = None,
+    ) -> list[Activity]:
         """See `Query.recent_activity`."""
         check_limit(limit)
+        values = {
+            "own": s.SCOPE_NAME,
+            "service": service,
+            "agent": agent_name,
+            "since": self._range(since, None).since_ns,
+            "limit": limit,
+        }
+        of_one_agent = sql.ACTIVITY if agent_name is None else sql.ACTIVITY_OF_AGENT
+        statement = of_one_agent if service is None else sql.ACTIVITY_OF_SERVICE
         with self._reading():
-            if agent_name is None:
-                rows = self._db.execute(sql.ACTIVITY, (s.SCOPE_NAME, limit)).fetchall()
-            else:
-                rows = self._db.execute(sql.ACTIVITY_OF_AGENT, (agent_name, limit)).fetchall()
+            rows = self._db.execute(statement, values).fetchall()
         return [
             Activity(
                 time=from_ns(time_ns), severity=severity, service=service, body=body, agent=agent, trace_id=trace_id
             )
             for time_ns, severity, service, body, agent, trace_id in rows
         ]
-
-    def close(self) -> None:
-        """See `Query.close`."""
-        self._db.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _range(self, since: dt.datetime | None, until: dt.datetime | None) -> Range:
-        return checked_range(since, until, self._now())
-
-    def _ask(
-        self,
-        statement: str,
-        kind: str,
-        within: Range,
-        agent: str | None,
-        *,
-        outcome: str | None = None,
-        limit: int = -1,
-    ) -> sqlite3.Cursor:
-        values = {
-            "kind": kind,
-            "since": within.since_ns,
-            "until": within.until_ns,
-            "agent": agent,
-            "outcome": outcome,
-            "limit": limit,
-        }
-        return self._db.execute(
-            statement.replace("{within}", sql.ANY_AGENT if agent is None else sql.ONE_AGENT), values
-        )
 
     def _costs(self, within: Range) -> CostSummary:
         with self._reading():
@@ -289,44 +235,26 @@ class EmbeddedQuery:
 
     def _running(self, count: catalogue.Metric, oldest: catalogue.Metric, label: str) -> list[Running]:
         """Add up the gauges of all instances, each as it was last told."""
-        after_ns = to_ns(self._now()) - STALE_NS
         starts: dict[str, float] = {}
-        for name, value, _ in self._gauge(oldest.name, label, after_ns):
-            if value:
-                starts[name] = min(value, starts.get(name, value))
+        for one in self._gauge(oldest):
+            if one.value:
+                name = str(one.labels.get(label, ""))
+                starts[name] = min(one.value, starts.get(name, one.value))
         counts: dict[str, tuple[int, int]] = {}
-        for name, value, time_ns in self._gauge(count.name, label, after_ns):
+        for one in self._gauge(count):
+            name = str(one.labels.get(label, ""))
             total, newest_ns = counts.get(name, (0, 0))
-            counts[name] = total + int(value or 0), max(newest_ns, time_ns)
+            counts[name] = total + int(one.value), max(newest_ns, one.time_ns)
         return [
             Running(
                 agent=name,
                 count=total,
-                oldest_start=from_ns(round(starts[name] * 1e6) * 1000) if name in starts else None,
+                oldest_start=from_s(starts[name]) if name in starts else None,
                 as_of=from_ns(newest_ns),
             )
             for name, (total, newest_ns) in sorted(counts.items())
             if total
         ]
-
-    def _gauge(self, metric_name: str, label: str, after_ns: int) -> Iterator[tuple[str, float | None, int]]:
-        for attributes, value, time_ns in self._db.execute(sql.LATEST_POINTS, (metric_name, after_ns)):
-            yield str(orjson.loads(attributes).get(label, "")), value, time_ns
-
-    @contextlib.contextmanager
-    def _reading(self) -> Generator[None]:
-        """Read of one moment, whatever is written meanwhile."""
-        try:
-            self._db.execute("BEGIN")
-            try:
-                yield
-            finally:
-                self._db.execute("ROLLBACK")
-        except sqlite3.Error as error:
-            reason = getattr(error, "sqlite_errorname", type(error).__name__)
-        else:
-            return
-        raise QueryError(f"the embedded store cannot be read just now ({reason})")
 
 
 def _nodes(groups: Groups) -> tuple[NodeUse, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from egoscope.convert import semconv as s
 from egoscope.query.answers import Activity
 from egoscope.query.prometheus import label, quoted
-from egoscope.query.times import Range, from_ns
+from egoscope.query.times import Range, from_ns, to_ns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 # itself day by day, so that "ever" would take minutes.
 _LOOK_BACK: Final = tuple(dt.timedelta(days=days) for days in (1 / 24, 1, 30, 400))
 _AGENT: Final = label(s.GEN_AI_AGENT_NAME)
-_FLOW: Final = label(s.FLOW_NAME)
-_MOST: Final = 5000
+_ABOUT: Final = (_AGENT, label(s.FLOW_NAME), label(s.TASK_WORKER))
+"""The labels that say which agent, flow or worker a line is about."""
+MOST_LINES: Final = 5000
 """What Loki gives at most in one answer (`max_entries_limit_per_query`)."""
+Entry = tuple[int, str, dict[str, str]]
+"""A line with its time in nanoseconds and its labels."""
 
 
 class Loki:
@@ -30,21 +33,24 @@ class Loki:
     def __init__(self, server: Server) -> None:
         self._server = server
 
-    def newest(self, limit: int, agent: str | None, within: Range) -> list[Activity]:
-        """Return at most so many lines of one agent or flow, or of all; the sidecar's own are left out."""
+    def newest(self, limit: int, agent: str | None, within: Range, service: str | None = None) -> list[Activity]:
+        """Return at most so many lines of an agent, flow or worker, or of all; the sidecar's own are left out."""
         query = f'{{service_name=~".+", service_name!={quoted(s.SCOPE_NAME)}}}'
+        if service is not None:
+            query = f"{{service_name={quoted(service)}}}"
         if agent is not None:
-            query += f" | {_AGENT}={quoted(agent)} or {_FLOW}={quoted(agent)}"
-        return self._last(query, within, limit)
+            query += " | " + " or ".join(f"{name}={quoted(agent)}" for name in _ABOUT)
+        return [_activity(*entry) for entry in self.last(query, within, limit)]
 
     def last_end(self, agent: str, within: Range) -> dt.datetime | None:
         """Return when the newest execution of an agent in the range ended."""
         query = f'{{service_name=~".+"}} | {_AGENT}={quoted(agent)} | {label(s.AGENT_OUTCOME)}!=""'
-        lines = self._last(query, within, 1)
-        return lines[0].time if lines else None
+        lines = self.last(query, within, 1)
+        return from_ns(lines[0][0]) if lines else None
 
-    def _last(self, query: str, within: Range, limit: int) -> list[Activity]:
-        found: list[Activity] = []
+    def last(self, query: str, within: Range, limit: int) -> list[Entry]:
+        """Return the newest lines of a query, newest first: time, line and labels."""
+        found: list[Entry] = []
         for back in _LOOK_BACK:
             since = max(within.since, within.until - back)
             found = self._lines(query, Range(since, within.until), limit)
@@ -52,22 +58,26 @@ class Loki:
                 break
         return found
 
-    def _lines(self, query: str, within: Range, limit: int) -> list[Activity]:
+    def instant(self, query: str, at: dt.datetime) -> list[tuple[dict[str, str], float]]:
+        """Return an instant query's values with their labels."""
+        answer: Any = self._server.get("/loki/api/v1/query", [("query", query), ("time", to_ns(at) + 1000)])
+        return [(one["metric"], float(one["value"][1])) for one in answer["data"]["result"]] if answer else []
+
+    def _lines(self, query: str, within: Range, limit: int) -> list[Entry]:
         parameters: list[tuple[str, str | float]] = [
             ("query", query),
             # Loki's range begins with its start and ends before its end.
             ("start", within.since_ns + 1),
             ("end", within.until_ns + 1),
-            ("limit", min(limit, _MOST)),
+            ("limit", min(limit, MOST_LINES)),
             ("direction", "backward"),
         ]
         answer: Any = self._server.get("/loki/api/v1/query_range", parameters)
         streams: list[dict[str, Any]] = answer["data"]["result"] if answer else []
-        lines = sorted(_entries(streams), key=lambda entry: -entry[0])
-        return [_activity(time_ns, line, labels) for time_ns, line, labels in lines[:limit]]
+        return sorted(_entries(streams), key=lambda entry: -entry[0])[:limit]
 
 
-def _entries(streams: list[dict[str, Any]]) -> Iterator[tuple[int, str, dict[str, str]]]:
+def _entries(streams: list[dict[str, Any]]) -> Iterator[Entry]:
     for stream in streams:
         for time_ns, line in stream["values"]:
             yield int(time_ns), line, stream["stream"]
@@ -79,6 +89,6 @@ def _activity(time_ns: int, line: str, labels: dict[str, str]) -> Activity:
         severity=labels.get("severity_text", ""),
         service=labels.get("service_name", ""),
         body=line,
-        agent=labels.get(_AGENT) or labels.get(_FLOW),
+        agent=next((labels[name] for name in _ABOUT if labels.get(name)), None),
         trace_id=labels.get("trace_id"),
     )

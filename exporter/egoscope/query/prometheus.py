@@ -97,6 +97,14 @@ class Prometheus:
         """Return an instant query's values."""
         return self._instant(query, by, at)
 
+    def history(self, query: str, times: Sequence[dt.datetime]) -> dict[dt.datetime, float]:
+        """Return the value of a query without labels at moments of equal distance, where it has one."""
+        step_s = (times[1] - times[0]).total_seconds() if len(times) > 1 else 1.0
+        parameters = [("query", query), ("start", _ms(times[0]) / 1000), ("end", _ms(times[-1]) / 1000)]
+        answer = self._ask("/api/v1/query_range", [*parameters, ("step", step_s)])
+        values = {round(time_s * 1000): float(value) for one in answer for time_s, value in one["values"]}
+        return {time: values[_ms(time)] for time in times if _ms(time) in values}
+
     def daily(self, metric: str, by: Sequence[str], within: Range, matchers: str) -> dict[tuple[dt.date, Key], float]:
         """Return `sums` by UTC day; a day has its first midnight, and of a day that the range cuts only what is in it.
 

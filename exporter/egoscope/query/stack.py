@@ -7,28 +7,25 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from functools import partial
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 from egoscope.convert import catalogue as c
 from egoscope.convert import semconv as s
 from egoscope.query.answers import AgentOverview, FlowUse, ModelUse, NodeUse, Running, SlowRequests, ToolUse
 from egoscope.query.base import DEFAULT_LIMIT, check_limit, check_pair, check_status
-from egoscope.query.cost import CostSummary, month_of, project, recent_range
-from egoscope.query.http import Server
-from egoscope.query.loki import Loki
-from egoscope.query.prometheus import Distribution, Prometheus, cost_rows, label, matcher
+from egoscope.query.cost import CostsByDay, CostSummary
+from egoscope.query.prometheus import Distribution, cost_rows, label, matcher
 from egoscope.query.stack_metrics import metric_of
-from egoscope.query.tempo import Tempo, equals, tag_condition
-from egoscope.query.times import DAY, MICROSECOND, Range, checked_range, cost_range, from_ns, utc_now
+from egoscope.query.stack_tasks import StackTasks
+from egoscope.query.tempo import equals, tag_condition
+from egoscope.query.times import DAY, Range, from_ns, from_s
 from egoscope.query.traces import check_trace_id, execution_of, has_tag, slow_request_of
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Sequence
-    from types import TracebackType
+    from collections.abc import Sequence
 
     from egoscope.query.answers import Activity, Execution, SlowRequest, Trace
-    from egoscope.query.cost import Projection
 
 AGENT: Final = label(s.GEN_AI_AGENT_NAME)
 MODEL: Final = label(s.GEN_AI_REQUEST_MODEL)
@@ -47,25 +44,10 @@ _OF_STATUS: Final = {
 }
 
 
-class StackQuery:
+class StackQuery(StackTasks, CostsByDay):
     """See `Query`. Percentiles are estimates within a bucket; lists of executions are what Tempo finds."""
 
     percentiles_estimated = True
-
-    def __init__(
-        self,
-        *,
-        prometheus_url: str,
-        tempo_url: str,
-        loki_url: str,
-        timeout_s: float = 30.0,
-        now: Callable[[], dt.datetime] = utc_now,
-    ) -> None:
-        """Connects to nothing yet: what does not answer is told when it is asked. `ConfigError` for a bad address."""
-        self._prometheus = Prometheus(Server("Prometheus", prometheus_url, timeout_s))
-        self._tempo = Tempo(Server("Tempo", tempo_url, timeout_s))
-        self._loki = Loki(Server("Loki", loki_url, timeout_s))
-        self._now = now
 
     def get_executions(
         self,
@@ -114,22 +96,6 @@ class StackQuery:
         """See `Query.get_metrics`."""
         check_pair(metric_type, aggregation)
         return metric_of(self._prometheus, metric_type, aggregation, self._range(since, until), agent_name)
-
-    def get_cost_summary(
-        self,
-        since: dt.datetime | None = None,
-        until: dt.datetime | None = None,
-        *,
-        date: dt.date | None = None,
-    ) -> CostSummary:
-        """See `Query.get_cost_summary`."""
-        return self._costs(cost_range(since, until, date, self._now()))
-
-    def project_month(self, now: dt.datetime | None = None) -> Projection:
-        """See `Query.project_month`."""
-        at = checked_range(None, now, self._now()).until
-        first, _ = month_of(at)
-        return project(at, self._costs(Range(first - MICROSECOND, at)), self._costs(recent_range(at)))
 
     def slow_requests(
         self,
@@ -288,24 +254,17 @@ class StackQuery:
             )
         return made
 
-    def recent_activity(self, limit: int = 20, agent_name: str | None = None) -> list[Activity]:
+    def recent_activity(
+        self,
+        limit: int = 20,
+        agent_name: str | None = None,
+        *,
+        service: str | None = None,
+        since: dt.datetime | None = None,
+    ) -> list[Activity]:
         """See `Query.recent_activity`. No more than 5000 lines, of the last 400 days."""
         check_limit(limit)
-        return self._loki.newest(limit, agent_name, self._range(None, None))
-
-    def close(self) -> None:
-        """See `Query.close`."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _range(self, since: dt.datetime | None, until: dt.datetime | None) -> Range:
-        return checked_range(since, until, self._now())
+        return self._loki.newest(limit, agent_name, self._range(since, None), service)
 
     def _costs(self, within: Range) -> CostSummary:
         ask, by = self._prometheus.daily, (AGENT, MODEL)
@@ -326,7 +285,7 @@ class StackQuery:
             Running(
                 agent=agent,
                 count=round(count),
-                oldest_start=from_ns(round(starts[agent,] * 1e6) * 1000) if (agent,) in starts else None,
+                oldest_start=from_s(starts[agent,]) if (agent,) in starts else None,
                 as_of=from_ns(round(told[agent,] * 1e3) * 10**6) if (agent,) in told else at,
             )
             for (agent,), count in sorted(counts.items())

@@ -85,6 +85,11 @@ def from_ns(time_ns: int) -> dt.datetime:
     return EPOCH + dt.timedelta(microseconds=time_ns // 1000)
 
 
+def from_s(time_s: float) -> dt.datetime:
+    """Return the time of a gauge in seconds since the Unix epoch."""
+    return from_ns(round(time_s * 1e6) * 1000)
+
+
 def utc_now() -> dt.datetime:
     """Return the present."""
     return dt.datetime.now(dt.UTC)

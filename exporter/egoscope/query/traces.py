@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from egoscope.query.answers import SpanKind
 
 _TRACE_ID: Final = re.compile(r"[0-9a-fA-F]{32}")
-KINDS: Final[tuple[SpanKind, ...]] = ("agent", "model", "tool", "memory", "flow", "node", "other")
+KINDS: Final[tuple[SpanKind, ...]] = ("agent", "model", "tool", "memory", "flow", "node", "task", "other")
 
 
 class ReadSpan(msgspec.Struct, frozen=True, kw_only=True):

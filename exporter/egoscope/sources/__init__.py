@@ -1,1 +1,1 @@
-"""Sources: files and what stands in them, up to the point where a line becomes a redacted record."""
+"""Sources: log files, databases and what stands in them, up to where a line or row becomes a redacted record."""

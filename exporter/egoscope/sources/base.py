@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-EARLIEST_NS: Final = 1_577_836_800 * 10**9
-"""2020-01-01. No agent wrote before; a clock that says so was not set yet. Loki has no schema for older times and
-answers as if it were down, so one such line would hold up all logs for ever."""
-AHEAD_NS: Final = 300 * 10**9
-"""Prometheus refuses what is ten minutes ahead of its own clock. Half of that is left for clocks that differ."""
 
 
 class FileCheckpoint(msgspec.Struct, frozen=True):

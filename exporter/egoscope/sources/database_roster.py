@@ -171,7 +171,7 @@ class DatabaseRoster:
         edges = ((layout, snapshot.edge(layout)) for layout in layouts.values())
         layout, first = next(((layout, edge) for layout, edge in edges if edge), (None, None))
         if layout is None or first is None:
-            return None
+            return self._by_place(seen, b"") if self._format.beside else None
         last = snapshot.edge(layout, last=True) or first
         here = self._known_here(seen)
         # Of several lives whose rows are there, because a backup was restored, the one that was read furthest goes on.
@@ -194,7 +194,15 @@ class DatabaseRoster:
         for known in elsewhere:
             if known.head == first[1] and last[0] <= _position(known, layout.table):
                 return _Copy(known.source, original_followed=False, signature=signature)
-        return DatabaseCheckpoint(self._new_source(*seen.key, first[1]), "", *seen.key, first[1], [])
+        return self._by_place(seen, first[1])
+
+    def _by_place(self, seen: Sighting, head: bytes) -> DatabaseCheckpoint:
+        """Return what a database is of which no row is known: a new one.
+
+        Where something stands beside the rows it is the one that was there: two lives of one place would tell it twice.
+        """
+        here = self._known_here(seen) if self._format.beside else []
+        return here[0] if here else DatabaseCheckpoint(self._new_source(*seen.key, head), "", *seen.key, head, [])
 
     def _search(
         self, snapshot: Snapshot, layouts: Mapping[str, Layout], known: DatabaseCheckpoint, searched: dict[str, Search]

@@ -151,9 +151,12 @@ class FollowedDatabase:
         if searched:
             return self._find_place([name for name, done in searched.items() if done])
         if reading.is_complete:
-            self._drained_version, self._drained_signature, self.live = self._version, self._signature, True
+            self._drained_version, self._drained_signature, self.live = reading.version, self._signature, True
         self._unread = reading.unread
         page = self._reader.replay(reading, now_ns=now_ns, version=self._version)
+        if reading.is_complete:
+            for table in self.tables:
+                table.completed(now_ns)
         for table, rows in last:
             table.restock(rows)
             self._checkpoint = None
@@ -181,9 +184,9 @@ class FollowedDatabase:
             self._checkpoint = None
             if table.relocate(self._searches.pop(table.table.name).found):
                 continue
-            if table is identity:
+            if table is identity and not self._format.beside:
                 return self._end()
-            table.start_again()
+            table.start_again(goes_on=table is identity)
         return None
 
     def _end(self) -> RowPage:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import json
-import re
 import warnings
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
@@ -16,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from egoscope.model.record import RowRecord
 from egoscope.redaction import AuditKey
 from egoscope.rules import Action, RefusedValueError
-from egoscope.sources.row_format import Table, Times, UnreadableRow
-from egoscope.sources.timestamps import parse_time
+from egoscope.sources.row_format import NothingBeside, Table, Times, UnreadableRow
+from egoscope.sources.timestamps import written_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,12 +43,8 @@ _LITERALS: Final = ("attributes", "policy_snapshot")
 _MAX_LITERAL: Final = 64 * 1024
 """Characters. illumo itself cuts what it puts in there to some hundred."""
 
-_WRITTEN_TIME: Final = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-][0-9]{2}:?[0-9]{2})?"
-).fullmatch
 
-
-class IllumoFormat:
+class IllumoFormat(NothingBeside):
     """Reads rows of both tables, each redacted by its own policy before anything else sees it."""
 
     source = SOURCE
@@ -79,18 +74,18 @@ class IllumoFormat:
         self._by_table = {SPANS: span_policy, EVENTS: event_policy}
 
     def times(self, table: str, row: Mapping[str, Any]) -> Times | UnreadableRow:
-        """See `RowFormat.times`. A span that ended before it began lasted no time."""
+        """See `RowFormat.times`."""
         if table == EVENTS:
-            moment_ns = _time(row.get("timestamp"))
+            moment_ns = written_time(row.get("timestamp"))
             return UnreadableRow(NO_TIME) if moment_ns is None else Times(moment_ns, moment_ns)
-        start_ns = _time(row.get("start_time"))
+        start_ns = written_time(row.get("start_time"))
         written = row.get("end_time")
         if written is None and start_ns is not None:
             return Times(start_ns, None)
-        end_ns = _time(written)
+        end_ns = written_time(written)
         if start_ns is None or end_ns is None:
             return UnreadableRow(NO_TIME)
-        return Times(min(start_ns, end_ns), end_ns)
+        return Times(start_ns, end_ns)
 
     def begun(self, table: str, rowid: int, key: str, row: Mapping[str, Any], times: Times) -> RowRecord:
         """See `RowFormat.begun`: its ids, kind and name, no more."""
@@ -108,14 +103,7 @@ class IllumoFormat:
         """See `RowFormat.ended`. Attributes that cannot be read are a flaw; the span or event counts all the same."""
         policy = self._by_table[table]
         fields = {name: value for name, value in row.items() if value is not None and name != "id"}
-        flaws: tuple[str, ...] = ()
-        for name in _LITERALS:
-            if name in fields:
-                fields[name] = read = _literal(fields[name])
-                if read is _UNREADABLE:
-                    del fields[name]
-                    policy.note(AuditKey(name, Action.DROPPED, MALFORMED_LITERAL))
-                    flaws = (MALFORMED_LITERAL,)
+        flaws = self._read_literals(fields, policy)
         if isinstance(level := fields.get("level"), str):
             fields["level"] = level.upper()  # Python writes WARNING, illumo warning
         values = policy.redact(fields)
@@ -127,6 +115,18 @@ class IllumoFormat:
         """See `RowFormat.note_unread_columns`."""
         self._by_table[table].note_unread(columns, rows)
 
+    def _read_literals(self, fields: dict[str, Any], policy: Policy) -> tuple[str, ...]:
+        """Put what a literal says in its place; one that cannot be read is left out, and why is returned."""
+        flaws: tuple[str, ...] = ()
+        for name in _LITERALS:
+            if name in fields:
+                fields[name] = read = _literal(fields[name])
+                if read is _UNREADABLE:
+                    del fields[name]
+                    policy.note(AuditKey(name, Action.DROPPED, MALFORMED_LITERAL))
+                    flaws = (MALFORMED_LITERAL,)
+        return flaws
+
     def _derived(self, row: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, str]:
         """Return keyed digests for ids in another form than illumo's: whoever wrote one may have meant something."""
         return {
@@ -134,11 +134,6 @@ class IllumoFormat:
             for name, size in _IDS.items()
             if name not in values and isinstance(text := row.get(name), str) and text
         }
-
-
-def _time(written: object) -> int | None:
-    """Return nanoseconds since the Unix epoch of a time as `isoformat` writes it; without an offset it is UTC."""
-    return parse_time(written) if isinstance(written, str) and _WRITTEN_TIME(written) else None
 
 
 _UNREADABLE: Final = object()

@@ -13,7 +13,7 @@ from egoscope.convert.semconv import OTHER
 from egoscope.model.record import RowRecord
 from egoscope.prices.prices import USD_DECIMALS
 from egoscope.rules import RefusedValueError
-from egoscope.sources.row_format import Table, Times, UnreadableRow
+from egoscope.sources.row_format import NothingBeside, Table, Times, UnreadableRow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ _MAX_S: Final = 9_000_000_000
 """The year 2255: nanoseconds since the epoch still fit 63 bits."""
 
 
-class KaguraFormat:
+class KaguraFormat(NothingBeside):
     """Reads executions, each redacted by one policy, and their events by another, before anything else sees them."""
 
     source = SOURCE
@@ -63,8 +63,7 @@ class KaguraFormat:
         end_ns = _moment_ns(row.get("ended_at"))
         if end_ns is None and _is_text_of(row.get("status"), _FINAL):
             end_ns = start_ns + (_duration_ns(row.get("duration")) or 0)
-        # A clock that stepped back while it ran makes no time negative.
-        return Times(start_ns, None if end_ns is None else max(start_ns, end_ns))
+        return Times(start_ns, end_ns)
 
     def begun(self, table: str, rowid: int, key: str, row: Mapping[str, Any], times: Times) -> RowRecord:
         """Return the name of an agent that runs."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from egoscope.convert import semconv as s
 from egoscope.convert.ids import Ids
 from egoscope.convert.instance import InstanceConversion, InstanceState
-from egoscope.model.record import Record
-from egoscope.sources.base import AHEAD_NS, EARLIEST_NS, FileCheckpoint, Lines
+from egoscope.model.record import AHEAD_NS, EARLIEST_NS, Record
+from egoscope.sources.base import FileCheckpoint, Lines
 from egoscope.sources.ego_mcp import SOURCE
 
 if TYPE_CHECKING:

@@ -21,18 +21,30 @@ class Landmark(msgspec.Struct, frozen=True, array_like=True):
 
 
 class OpenRow(msgspec.Struct, frozen=True, array_like=True):
-    """A row that was told as running. `start_ns`: when it began, nanoseconds since the Unix epoch."""
+    """A row that is looked at again. Times in nanoseconds since the Unix epoch: when it began, and last changed.
+
+    `state` is a constant of the format and `holder` a keyed digest, "" where rows have none. `settled_ns`: since when
+    it is only looked at because it may change: it ended, or could not be read (then `start_ns` is 0); 0: it runs.
+    `is_flawed`: it could not be read when it was looked at last, and that was told.
+    """
 
     rowid: int
     digest: bytes
     start_ns: int
+    state: str = ""
+    since_ns: int = 0
+    holder: str = ""
+    settled_ns: int = 0
+    is_flawed: bool = False
 
 
 class TablePosition(msgspec.Struct, frozen=True):
     """How far one table was read: all rows up to `rowid`.
 
     `rows`: how many different ones that were. `landmarks`: the last of them, in the order of their rowids. `strays`:
-    rows that were read and are not where they were; should they come again they are known. `open`: rows that ran.
+    rows that were read and are not where they were; should they come again they are known. `open`: rows that ran, or
+    may change. `complete_ns`: what had ended by then was told. `passed_ns`: while the table is read anew, what had
+    ended by then is passed over.
     """
 
     name: str
@@ -41,6 +53,8 @@ class TablePosition(msgspec.Struct, frozen=True):
     landmarks: list[Landmark]
     strays: list[bytes]
     open: list[OpenRow]
+    complete_ns: int = 0
+    passed_ns: int = 0
 
 
 class DatabaseCheckpoint(msgspec.Struct, frozen=True):

@@ -4,37 +4,75 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from egoscope.sources.row_checkpoint import LANDMARKS, Landmark, OpenRow, TablePosition
+from egoscope.sources.row_format import UnreadableRow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from egoscope.sources.row_format import Table
+    from egoscope.sources.row_format import Table, Times
     from egoscope.sources.row_pages import Layout, Snapshot
 
+
+_SURELY_READ_NS: Final = 2 * 10**9
+"""Times of whole seconds can lie before a look that did not see them; so new, a row is known by its digest."""
 
 NOT_LOOKED_AT: Final = -1
 """Since the start."""
 
 
 class Running:
-    """A row that was told as running, and what it said when it was last looked at.
+    """A row that was told as running, or may change though it ended, and what it said when it was last looked at.
 
-    `end_ns`: when it ends, if that is known. `version`: that of the database then. `looked_ns`: when that was.
-    `missing`: it was not in its place; it may have another rowid, among those not read yet.
+    `state`, `holder`: what was told of its state last. `since_ns`: when it changed last, as far as was seen. `due_ns`:
+    when it ends or changes next, if that is known. `version`: that of the database then. `looked_ns`: when that was.
+    `missing`: it was not in its place; it may have another rowid, among those not read yet. `is_flawed`: it could not
+    be read, and that was told. `settled_ns`: since when it runs no more, as far as is known; 0: it does. One that could
+    never be read has the `start_ns` 0. `imprint`: of the row then, where what it says depends on no clock; else 0.
     """
 
-    __slots__ = ("digest", "end_ns", "looked_ns", "missing", "rowid", "start_ns", "version")
+    __slots__ = (
+        "digest",
+        "due_ns",
+        "holder",
+        "imprint",
+        "is_flawed",
+        "looked_ns",
+        "missing",
+        "rowid",
+        "settled_ns",
+        "since_ns",
+        "start_ns",
+        "state",
+        "version",
+    )
 
-    def __init__(self, rowid: int, digest: bytes, start_ns: int) -> None:
+    def __init__(
+        self,
+        rowid: int,
+        digest: bytes,
+        start_ns: int,
+        state: str = "",
+        since_ns: int = 0,
+        holder: str = "",
+        settled_ns: int = 0,
+        *,
+        is_flawed: bool = False,
+    ) -> None:
         self.rowid, self.digest, self.start_ns = rowid, digest, start_ns
-        self.end_ns: int | None = None
+        self.state, self.since_ns, self.holder, self.settled_ns = state, since_ns, holder, settled_ns
+        self.due_ns: int | None = None
         self.version, self.looked_ns = NOT_LOOKED_AT, 0
-        self.missing = False
+        self.missing, self.is_flawed, self.imprint = False, is_flawed or not start_ns, 0
 
-    def looked_at(self, end_ns: int | None, *, version: int, now_ns: int, missing: bool = False) -> None:
+    def looked_at(
+        self, due_ns: int | None, *, version: int, now_ns: int, missing: bool = False, imprint: int = 0
+    ) -> None:
         """Take note of what it says now."""
-        self.end_ns, self.version, self.looked_ns, self.missing = end_ns, version, now_ns, missing
+        self.due_ns, self.version, self.looked_ns, self.missing = due_ns, version, now_ns, missing
+        self.imprint = imprint
 
 
 class FollowedTable:
@@ -44,9 +82,11 @@ class FollowedTable:
         self.table = table
         self.rowid = start.rowid if start else 0
         self.rows = start.rows if start else 0
+        self.complete_ns = start.complete_ns if start else 0
+        self.passed_ns = start.passed_ns if start else 0
         self.landmarks = {one.digest: one.rowid for one in start.landmarks} if start else {}
         self.strays = dict.fromkeys(start.strays) if start else {}
-        self.running = {one.digest: Running(one.rowid, one.digest, one.start_ns) for one in start.open} if start else {}
+        self.running = {one.digest: Running(**msgspec.structs.asdict(one)) for one in start.open} if start else {}
 
     @property
     def position(self) -> TablePosition:
@@ -57,7 +97,21 @@ class FollowedTable:
             self.rows,
             [Landmark(rowid, digest) for digest, rowid in self.landmarks.items()],
             list(self.strays),
-            [OpenRow(one.rowid, one.digest, one.start_ns) for one in self.running.values()],
+            [
+                OpenRow(
+                    one.rowid,
+                    one.digest,
+                    one.start_ns,
+                    one.state,
+                    one.since_ns,
+                    one.holder,
+                    one.settled_ns,
+                    one.is_flawed,
+                )
+                for one in self.running.values()
+            ],
+            self.complete_ns,
+            self.passed_ns,
         )
 
     @property
@@ -68,6 +122,18 @@ class FollowedTable:
     def knows(self, digest: bytes) -> bool:
         """Whether this row was read, as far as can be told."""
         return digest in self.landmarks or digest in self.strays or digest in self.running
+
+    def has_told(self, times: Times | UnreadableRow) -> bool:
+        """Whether a row that is not known was told all the same: it ended long before what is read anew now."""
+        if isinstance(times, UnreadableRow):
+            return self.passed_ns >= self.complete_ns > 0
+        return times.end_ns is not None and times.end_ns <= self.passed_ns
+
+    def completed(self, now_ns: int) -> None:
+        """Take note that all rows were read. Where there are none now, those that were may come back."""
+        self.complete_ns = now_ns - _SURELY_READ_NS
+        if self.rowid:
+            self.passed_ns = 0
 
     def pass_over(self, rowid: int, digest: bytes) -> None:
         """Go on behind a row; it is the newest landmark now."""
@@ -125,18 +191,27 @@ class FollowedTable:
 
         Should it be there again one day, because a backup was restored, what ran then runs anew.
         """
-        gone = list(self.running.values())
+        gone = [one for one in self.running.values() if not one.settled_ns]
         if self.knows_everything:
             self.rowid = 0
-            for digest in self.running:
-                self.rows -= digest in self.landmarks or digest in self.strays
-                self.landmarks.pop(digest, None)
-                self.strays.pop(digest, None)
+            for one in gone:
+                self.forget(one.digest)
         self.running.clear()
         return gone
 
-    def start_again(self) -> None:
-        """Read from the beginning: nothing that was read is there any more."""
+    def forget(self, digest: bytes) -> None:
+        """Know a row no more that ran and is nowhere: should it be there again, it runs anew."""
+        self.rows -= digest in self.landmarks or digest in self.strays
+        self.landmarks.pop(digest, None)
+        self.strays.pop(digest, None)
+
+    def start_again(self, *, goes_on: bool) -> None:
+        """Read from the beginning: none of the rows that were read last is there any more.
+
+        `goes_on`: older ones may be. What had ended when all was read last was told then, and is passed over.
+        """
+        if goes_on:
+            self.passed_ns = max(self.passed_ns, self.complete_ns)
         self._stray(list(self.landmarks))
         self.rowid = 0
 

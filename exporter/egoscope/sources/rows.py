@@ -12,6 +12,9 @@ follows from it:
 - *copied*: while the original is there the copy is set aside.
 - *empty*: no identity yet.
 
+Where something stands beside the rows (workers beside their tasks), the place is enough of an identity: what is there
+now goes on as what was there, though all rows were deleted or others are there.
+
 Nothing here is durable. The pipeline commits checkpoints; after a restart reading goes on at the committed ones.
 """
 
@@ -162,6 +165,10 @@ class RowFeed(Generic[StateT]):
                 case Happened.STARTED:
                     conversion.started(self._format.begun(step.table, step.rowid, key, step.row, step.times))
                     before_ns = step.times.start_ns
+                case Happened.CHANGED:
+                    record = self._format.begun(step.table, step.rowid, key, step.row, step.times)
+                    conversion.changed(record, step.times.state, step.time_ns)
+                    before_ns = step.time_ns
                 case Happened.ENDED:
                     record = self._format.ended(step.table, step.rowid, key, step.row, step.times)
                     unparsable.update(record.flaws)
@@ -170,6 +177,10 @@ class RowFeed(Generic[StateT]):
                     before_ns = step.times.end_ns or before_ns
                 case Happened.GONE:
                     conversion.gone(key)
+                case Happened.STANDING:
+                    # What stands somewhere for good has no now: it is told as of the newest that is in it.
+                    time_ns = 0 if self._portable else step.time_ns
+                    conversion.standing(self._format.standing(step.found), time_ns)
                 case Happened.UNPARSABLE:
                     unparsable[step.reason] += 1
                     conversion.unparsable(step.table, step.rowid, step.reason, before_ns)

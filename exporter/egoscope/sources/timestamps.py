@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+from typing import Final
 
 _EARLIEST_NS = 946_684_800 * 10**9  # 2000-01-01: before it a clock was not set
 _LATEST_NS = 4_102_444_800 * 10**9  # 2100-01-01: int64 nanoseconds end in 2262
+
+_WRITTEN_TIME: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-][0-9]{2}:?[0-9]{2})?"
+).fullmatch
+
+
+def written_time(value: object) -> int | None:
+    """Return nanoseconds since the Unix epoch of a time as `isoformat` or SQLite writes it; UTC if it says no more."""
+    return parse_time(value) if isinstance(value, str) and _WRITTEN_TIME(value) else None
 
 
 def parse_time(value: object) -> int | None:

@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from egoscope.convert import semconv as s
 from egoscope.convert.pairing import Outcome, Pairing
-from egoscope.store.kinds import outcome_of, subject_of
+from egoscope.store.kinds import outcome_of, subject_of, subject_of_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -236,7 +236,7 @@ def _log(record: LogRecord, instance: str) -> LogRow:
         trace_id=record.trace_id.hex() or None,
         span_id=record.span_id.hex() or None,
         attributes=_json(attributes),
-        agent=_text(attributes.get(s.GEN_AI_AGENT_NAME)) or _text(attributes.get(s.FLOW_NAME)),
+        agent=subject_of_line(attributes),
     )
 
 

@@ -1,4 +1,4 @@
-"""What a span of agents or flows is about, from its attributes. Pure; for the store and for whoever reads spans."""
+"""What a span of agents, flows or tasks is about, from its attributes. Pure; for the store and all readers of spans."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from egoscope.convert.pairing import Outcome
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Kind = Literal["agent", "model", "tool", "memory", "flow", "node"]
+Kind = Literal["agent", "model", "tool", "memory", "flow", "node", "task"]
 
 # The attribute that names what was called, beside each kind. All the values of gen_ai.operation.name that call a model:
 # semantic conventions for GenAI v1.41.1.
@@ -28,12 +28,14 @@ _FLOW: Final = "flow"
 _CALLED: Final = frozenset({"model", "tool", "memory"})
 GIVEN_UP: Final = "timeout"
 """`error.type` of what was given up 24 hours after it began."""
+CANCELLED: Final = "cancelled"
+"""Outcome of a task that somebody called off: unfinished, among the outcomes of all spans."""
 NANO: Final = 10**9
 """Costs are whole billionths of a US dollar, so that sums are exact in any order."""
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """What a span is about. `agent`: the agent's or the flow's name; `subject`: what was called, or the node."""
+    """What a span is about. `agent`: the agent's, flow's or worker's name; `subject`: what was called, node or task."""
 
     kind: Kind
     agent: str | None
@@ -53,16 +55,16 @@ class Subject(msgspec.Struct, frozen=True):
 
 
 def subject_of(attributes: Mapping[str, object], *, failed: bool) -> Subject | None:
-    """Return what a span is about; None for those that are of no agent and of no flow, as ego-mcp's calls."""
+    """Return what a span is about; None for those of no agent, no flow and no task, as ego-mcp's calls."""
     kind_and_subject = _kind_and_subject(attributes)
     if kind_and_subject is None:
         return None
     kind, subject = kind_and_subject
-    of_a_flow = kind in ("flow", "node")
+    name = {"flow": s.FLOW_NAME, "node": s.FLOW_NAME, "task": s.TASK_WORKER}.get(kind, s.GEN_AI_AGENT_NAME)
     outcome = outcome_of(attributes, failed=failed)
     return Subject(
         kind=kind,
-        agent=_text(attributes.get(s.FLOW_NAME if of_a_flow else s.GEN_AI_AGENT_NAME)),
+        agent=_text(attributes.get(name)),
         subject=subject,
         outcome=outcome,
         # What was cancelled is unfinished too, but somebody wrote down when that was.
@@ -73,12 +75,18 @@ def subject_of(attributes: Mapping[str, object], *, failed: bool) -> Subject | N
     )
 
 
+def subject_of_line(attributes: Mapping[str, object]) -> str | None:
+    """Return the agent, flow or worker that a log line is about."""
+    names = (_text(attributes.get(name)) for name in (s.GEN_AI_AGENT_NAME, s.FLOW_NAME, s.TASK_WORKER))
+    return next((name for name in names if name), None)
+
+
 def outcome_of(attributes: Mapping[str, object], *, failed: bool) -> Outcome:
     """Return how what a span is about ended."""
-    told = attributes.get(s.AGENT_OUTCOME) or attributes.get(s.OUTCOME)
+    told = attributes.get(s.AGENT_OUTCOME) or attributes.get(s.OUTCOME) or attributes.get(s.TASK_OUTCOME)
     if told in (Outcome.OK, Outcome.ERROR, Outcome.UNFINISHED):
         return Outcome(told)
-    if attributes.get(s.UNFINISHED) is True:
+    if attributes.get(s.UNFINISHED) is True or attributes.get(s.TASK_OUTCOME) == CANCELLED:
         return Outcome.UNFINISHED
     return Outcome.ERROR if failed else Outcome.OK
 
@@ -92,6 +100,8 @@ def _kind_and_subject(attributes: Mapping[str, object]) -> tuple[Kind, str | Non
     if found is None and s.FLOW_KIND in attributes:
         # A flow, or a node of whatever kind.
         found = ("flow", "") if attributes[s.FLOW_KIND] == _FLOW else ("node", s.FLOW_NODE)
+    if found is None and s.TASK_ID in attributes:
+        found = ("task", s.TASK_ID)
     return (found[0], _text(attributes.get(found[1]))) if found else None
 
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from egoscope.convert import semconv as s
-from egoscope.store.kinds import subject_of
+from egoscope.store.kinds import subject_of, subject_of_line
 
 if TYPE_CHECKING:
     import sqlite3
@@ -101,8 +100,8 @@ def _spans_of_agents(db: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
 def _logs_of_agents(db: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
     for rowid, text in db.execute(_LOGS_2).fetchall():
         attributes = _read(text)
-        name = attributes.get(s.GEN_AI_AGENT_NAME) or attributes.get(s.FLOW_NAME)
-        if isinstance(name, str):
+        name = subject_of_line(attributes)
+        if name is not None:
             yield rowid, name
 
 

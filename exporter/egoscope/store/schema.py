@@ -39,8 +39,8 @@ CREATE TABLE spans (
     tool TEXT, outcome TEXT,   -- tool: of an MCP call; outcome: ok, error, unfinished
     emotion TEXT, time_phase TEXT,
     attributes TEXT NOT NULL, events TEXT, instance TEXT NOT NULL,
-    kind TEXT,                 -- of agents and flows: agent, model, tool, memory, flow, node; NULL for all else
-    agent TEXT, subject TEXT,  -- the agent or the flow; the model, tool, memory operation or node
+    kind TEXT,                 -- agent, model, tool, memory; flow, node; task; NULL for all else
+    agent TEXT, subject TEXT,  -- the agent, flow or worker; the model, tool, memory operation, node or task
     counted_ns INTEGER,        -- the moment it belongs to: of what an execution used, the end of the execution
     input_tokens INTEGER, output_tokens INTEGER,
     cost_nano INTEGER          -- billionths of a US dollar, which add up exactly; NULL where the price is not known
@@ -51,7 +51,7 @@ CREATE INDEX spans_by_end ON spans (end_ns) WHERE tool IS NOT NULL;
 CREATE INDEX spans_by_emotion ON spans (end_ns) WHERE emotion IS NOT NULL;
 CREATE INDEX spans_by_phase ON spans (end_ns) WHERE time_phase IS NOT NULL;
 CREATE INDEX spans_by_trace ON spans (trace_id);
--- As spans_by_tool: all that is asked about agents and flows in a window.
+-- As spans_by_tool: all that is asked about agents, flows and tasks in a window.
 CREATE INDEX spans_by_kind ON spans (
     kind, counted_ns, agent, subject, outcome, duration_ns, input_tokens, output_tokens, cost_nano
 ) WHERE kind IS NOT NULL;
@@ -63,7 +63,7 @@ CREATE TABLE logs (
     "offset" INTEGER,          -- of the line in the source; NULL for records that are no line of a source
     severity TEXT NOT NULL, severity_number INTEGER NOT NULL,
     logger TEXT, tool TEXT, body TEXT NOT NULL, trace_id TEXT, span_id TEXT, attributes TEXT NOT NULL,
-    agent TEXT,                -- the agent or the flow it is about
+    agent TEXT,                -- the agent, flow or worker it is about
     UNIQUE (instance, time_ns, identity)
 );
 CREATE INDEX logs_by_time ON logs (time_ns, "offset");

@@ -13,7 +13,7 @@ from egoscope.tracerdb.sqlite import SQLiteTracerDB
 
 if TYPE_CHECKING:
     from egoscope.tracerdb.flow_command import import_illumo
-    from egoscope.tracerdb.flow_trace import trace_flow
+    from egoscope.tracerdb.flow_trace import current_trace_id, trace_event, trace_flow
     from egoscope.tracerdb.illumo import OtelTracer, SQLiteTracer
     from egoscope.tracerdb.tempo import TempoTracerDB
 
@@ -25,7 +25,9 @@ __all__ = [
     "SpanData",
     "TempoTracerDB",
     "TracerDB",
+    "current_trace_id",
     "import_illumo",
+    "trace_event",
     "trace_flow",
 ]
 
@@ -33,6 +35,8 @@ _LATE = {
     "TempoTracerDB": "tempo",
     "OtelTracer": "illumo",
     "SQLiteTracer": "illumo",
+    "current_trace_id": "flow_trace",
+    "trace_event": "flow_trace",
     "trace_flow": "flow_trace",
     "import_illumo": "flow_command",
 }

@@ -27,18 +27,65 @@ class Flow(Runs, Protocol):
     """A flow of illumo-flow, as far as it is needed here."""
 
     entry_id: str
-    nodes: Mapping[str, Runs]
+
+    @property
+    def nodes(self) -> Mapping[str, Any]:
+        """Its nodes, each a `Runs`, by their ids."""
+        ...
 
 
-def trace_flow(flow: Flow, tracer: FlowTracer) -> None:
+def trace_flow(
+    flow: Flow,
+    tracer: FlowTracer,
+    *,
+    name: str | None = None,
+    attributes: Mapping[str, Mapping[str, object]] | None = None,
+) -> None:
     """Make this flow tell the tracer of its runs, and of each of its nodes, as illumo-flow 0.1.5 does by itself.
 
-    Only each object's `run` is wrapped: what is run, returned or raised stays as it is. With 0.1.5,
-    `FlowRuntime.configure` is the way; doing both records everything twice.
+    `name`: the flow's (default: its entry's id, as illumo-flow calls it). `attributes`: by id of a node, what its spans
+    carry beside its type; of what is in there the tracer keeps what it knows, as `policy_snapshot`. Only each object's
+    `run` is wrapped: what is run, returned or raised stays as it is. With 0.1.5, `FlowRuntime.configure` is the way;
+    doing both records everything twice.
     """
     for node_id, node in flow.nodes.items():
-        _trace_run(node, tracer, "node", node_id, {"node_type": type(node).__name__})
-    _trace_run(flow, tracer, "flow", flow.entry_id, {"entry": flow.entry_id})
+        told = {"node_type": type(node).__name__, **((attributes or {}).get(node_id, {}))}
+        _trace_run(node, tracer, "node", node_id, told)
+    _trace_run(flow, tracer, "flow", name or flow.entry_id, {"entry": flow.entry_id})
+
+
+def trace_event(
+    tracer: FlowTracer,
+    event_type: str,
+    *,
+    level: str = "INFO",
+    message: str | None = None,
+    attributes: Mapping[str, object] | None = None,
+) -> None:
+    """Tell the tracer of something that happens in the flow or node that runs now; outside of any nothing is told.
+
+    What happens in a thread of its own belongs to the node where the thread runs in a copy of the node's context
+    (`contextvars.copy_context`). `message` is kept only where the tracer's `capture` names it.
+    """
+    current = _CURRENT.get()
+    if current is not None:
+        tracer.on_event(
+            {
+                "trace_id": current[0],
+                "span_id": current[1],
+                "event_type": event_type,
+                "level": level,
+                "message": message,
+                "attributes": dict(attributes or {}),
+                "timestamp": _now(),
+            }
+        )
+
+
+def current_trace_id() -> str | None:
+    """Return the id of the trace that is recorded now, as `egoscope monitor --trace` takes it; None outside of any."""
+    current = _CURRENT.get()
+    return None if current is None else current[0]
 
 
 def _trace_run(of: Runs, tracer: FlowTracer, kind: str, name: str, attributes: Mapping[str, object]) -> None:

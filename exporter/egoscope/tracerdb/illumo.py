@@ -37,6 +37,7 @@ CONTENT: Final = frozenset({"message", "error", "input_preview", "failure_summar
 _KEPT: Final = frozenset(
     {
         *("entry", "node_type", "node_id", "attempt", "timeout", "handled_error", "failure_type", "failed_node"),
+        *("model", "tokens"),
         *("policy_snapshot.fail_fast", "policy_snapshot.timeout"),
         *("policy_snapshot.retry.max_attempts", "policy_snapshot.retry.delay", "policy_snapshot.retry.mode"),
         *("policy_snapshot.on_error.action", "policy_snapshot.on_error.target"),

@@ -136,7 +136,9 @@ class TempoTracerDB(Scoped):
             finally:
                 with self._lock:
                     sender, self._sender = self._sender, None
-                    orphans, self._event_count = self._event_count, 0
+                    # Those of spans that could not be sent are told of with their spans.
+                    orphans = sum(len(of) for span_id, of in self._events.items() if span_id not in self._ended)
+                    self._event_count = 0
                     self._ended, self._events = {}, {}
                 sender.shutdown()  # pyright: ignore[reportUnknownMemberType]
                 if orphans:

@@ -226,8 +226,7 @@ class AgentScreen(Screen):
 
     def _take(self, answers: AgentAnswers) -> None:
         self.answers = answers
-        if self.looking.widen:
-            self.looking = replace(self.looking, window=answers.window, widen=answers.whole is None)
+        self.keep_window(answers.window, found=answers.whole is not None)
 
     def draw(self, frame: Frame) -> RenderableType:
         """Draw what was answered."""

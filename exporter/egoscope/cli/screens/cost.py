@@ -251,8 +251,7 @@ class CostScreen(Screen):
 
     def _take(self, answers: CostAnswers) -> None:
         self.answers = answers
-        if self.looking.widen:
-            self.looking = replace(self.looking, window=answers.window, widen=not answers.summary.rows)
+        self.keep_window(answers.window, found=bool(answers.summary.rows))
 
     def draw(self, frame: Frame) -> RenderableType:
         """Draw what was answered."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.console import Group
@@ -206,8 +206,7 @@ class FlowScreen(Screen):
 
     def _take(self, answers: FlowAnswers) -> None:
         self.answers = answers
-        if self.looking.widen:
-            self.looking = replace(self.looking, window=answers.window, widen=answers.whole is None)
+        self.keep_window(answers.window, found=answers.whole is not None)
 
     def draw(self, frame: Frame) -> RenderableType:
         """Draw what was answered."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from egoscope.cli.screens.looking import Looking
 
+# Border and padding of a panel, both sides together.
 FRAME_COLUMNS: Final = 4
 FRAME_ROWS: Final = 2
 TILE_ROWS: Final = 4

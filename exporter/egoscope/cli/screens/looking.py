@@ -47,6 +47,8 @@ class Looking:
     tab: int = 0
     wanted: str = ""
     """Only rows in which this is found."""
+    whole: bool = False
+    """Whether a text has to be that, and not only to hold it."""
     typing: bool = False
     """Whether keys are for `wanted`."""
     selected: str | None = None
@@ -58,6 +60,8 @@ class Looking:
 
     def matches(self, *texts: str | None) -> bool:
         """Whether any of a row's texts has what is wanted, in whatever case."""
+        if self.whole:
+            return self.wanted in texts
         wanted = self.wanted.lower()
         return not wanted or any(wanted in text.lower() for text in texts if text)
 

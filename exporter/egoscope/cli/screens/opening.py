@@ -10,12 +10,15 @@ from egoscope.cli.screens.flow import FlowScreen
 from egoscope.cli.screens.looking import Looking
 from egoscope.cli.screens.overview import OverviewScreen
 from egoscope.cli.screens.trace import TraceScreen
+from egoscope.cli.screens.workers import WorkersScreen
 
 if TYPE_CHECKING:
     from egoscope.cli.screens.screen import Screen, Target
 
 
-def screen_of(target: Target, budget_usd: float | None, *, chart: bool = False) -> Screen:
+def screen_of(
+    target: Target, budget_usd: float | None, *, chart: bool = False, workers_expected: int | None = None
+) -> Screen:
     """Return the screen of a target, not yet asked."""
     looking = Looking() if target.window is None else Looking(window=target.window)
     match target.kind:
@@ -29,3 +32,5 @@ def screen_of(target: Target, budget_usd: float | None, *, chart: bool = False) 
             return TraceScreen(target.name, looking)
         case "cost":
             return CostScreen(budget_usd, chart=chart)
+        case "workers":
+            return WorkersScreen(workers_expected, looking)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.text import Text
@@ -16,7 +16,9 @@ from egoscope.cli.screens.frame import FRAME_COLUMNS, FRAME_ROWS, TILE_ROWS, lis
 from egoscope.cli.screens.looking import WIDENING, Looking, widened
 from egoscope.cli.screens.overview_rows import SORTS, Row, overview_rows
 from egoscope.cli.screens.screen import Screen, Target
+from egoscope.cli.screens.task_tiles import tasks_sentence
 from egoscope.query.answers import success_rate
+from egoscope.sources.koubou import SERVICE
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from egoscope.cli.screens.frame import Frame
     from egoscope.cli.screens.looking import Window
-    from egoscope.query import Activity, AgentOverview, FlowUse, Query, Running
+    from egoscope.query import Activity, AgentOverview, FlowUse, Query, Running, TaskOverview
 
 ACTIVITY_LINES: Final = 100
 # A busy ego-mcp leaves no line to others: then the agents' own are asked for, of so many of them.
@@ -49,6 +51,7 @@ class Overview:
     avg_s: float | None
     p95_s: float | None
     activity: tuple[Activity, ...]
+    tasks: TaskOverview
 
 
 def ask_overview(query: Query, looking: Looking, now: dt.datetime) -> Overview:
@@ -68,13 +71,14 @@ def ask_overview(query: Query, looking: Looking, now: dt.datetime) -> Overview:
         avg_s=query.get_metrics(None, "duration", "avg", after),
         p95_s=query.get_metrics(None, "duration", "p95", after),
         activity=_activity(query, [*(agent.agent for agent in agents), *(flow.flow for flow in flows)]),
+        tasks=query.get_task_overview(after),
     )
 
 
 def _activity(query: Query, names: Sequence[str]) -> tuple[Activity, ...]:
-    """Return the newest lines, of ego-mcp only where there are no others: its lines have a screen of their own."""
+    """Return the newest lines, of ego-mcp and of tasks only where there are no others: these have their own screens."""
     lines = query.recent_activity(ACTIVITY_LINES)
-    own = [line for line in lines if line.agent]
+    own = [line for line in lines if line.agent and line.service != SERVICE]
     if len(own) < LINES_BY_NAME and len(lines) == ACTIVITY_LINES:
         own = [line for name in names[:ASKED_BY_NAME] for line in query.recent_activity(LINES_BY_NAME, name)]
         own.sort(key=lambda line: line.time, reverse=True)
@@ -94,6 +98,9 @@ def draw_overview(answers: Overview, looking: Looking, frame: Frame) -> Renderab
     if frame.has_tiles:
         parts.append(_tiles(answers, frame))
         room = None if room is None else room - TILE_ROWS
+        if not answers.tasks.is_nothing:
+            parts.append(tasks_sentence(answers.tasks, frame))
+            room = None if room is None else room - 1
     table_rows, activity_rows = _share(room, len(rows), len(lines), in_activity=in_activity)
     if table_rows is None or table_rows > 0:
         at = looking.at([row.key for row in rows]) if in_table else None
@@ -216,6 +223,7 @@ class OverviewScreen(Screen):
 
     sorts: ClassVar = SORTS
     tabs: ClassVar = ("agents and flows", "recent activity")
+    nothing: ClassVar = "No executions and no flows yet."
     footer: ClassVar = "q quit  enter open  / filter  s sort  w window  p pause  r refresh  ? keys"
 
     def __init__(self, looking: Looking | None = None) -> None:
@@ -230,14 +238,15 @@ class OverviewScreen(Screen):
 
     def _take(self, answers: Overview) -> None:
         self._answers = answers
-        if self.looking.widen:
-            self.looking = replace(self.looking, window=answers.window, widen=not answers.agents and not answers.flows)
+        self.keep_window(answers.window, found=bool(answers.agents or answers.flows))
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing at all was found."""
         answers = self._answers
-        return answers is None or not (answers.agents or answers.flows or answers.activity)
+        return answers is None or not (
+            answers.agents or answers.flows or answers.activity or not answers.tasks.is_nothing
+        )
 
     def draw(self, frame: Frame) -> RenderableType:
         """Draw what was answered."""

@@ -11,7 +11,6 @@ from rich.text import Text
 
 from egoscope.cli.monitor_text import ASCII, UNICODE
 from egoscope.cli.screens.frame import Frame, panel
-from egoscope.cli.screens.overview import OverviewScreen
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 KEYS: Final = (
     ("q", "quit"),
     ("up down, j k", "move; page up, page down, home, end"),
-    ("enter", "open what is selected: an agent, a flow, a trace, a span's details, who spent it"),
+    ("enter", "open what is selected: an agent, a flow, a worker's tasks, a trace, details"),
     ("esc", "back; a filter goes first"),
     ("tab", "to the next list of the screen"),
     ("/", "filter: type a part of a name, an outcome, an error"),
@@ -35,6 +34,7 @@ KEYS: Final = (
     ("r", "refresh now"),
     ("a", "all agents and flows"),
     ("c", "costs"),
+    ("t", "tasks and workers"),
     ("e", "ego-mcp's life, where there is one"),
 )
 
@@ -91,8 +91,8 @@ class Picture:
         screen = self._screen
         if screen.asked is None:
             return Text(self._notice or "asking ...")
-        if isinstance(screen, OverviewScreen) and screen.is_empty and self._hint:
-            said = Text.assemble(("No executions and no flows yet.\n\n", "bold"), self._hint)
+        if screen.nothing and screen.is_empty and self._hint:
+            said = Text.assemble((f"{screen.nothing}\n\n", "bold"), self._hint)
             said.append("\n\nq quit" if frame.live else "", "dim")
             if frame.notice:
                 said.append(f"\n{frame.notice}")

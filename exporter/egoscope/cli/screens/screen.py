@@ -26,7 +26,7 @@ PAGE_ROWS: Final = 10
 class Target:
     """A screen to go to: of an agent, a flow or a trace by its name or id, or of all of its kind."""
 
-    kind: Literal["agents", "agent", "flow", "trace", "cost"]
+    kind: Literal["agents", "agent", "flow", "trace", "cost", "workers"]
     name: str = ""
     window: Window | None = None
     """The window to begin with."""
@@ -47,6 +47,12 @@ class Screen(ABC):
     sorts: ClassVar[tuple[str, ...]] = ()
     tabs: ClassVar[tuple[str, ...]] = ("",)
     footer: ClassVar[str] = "q quit  esc back  / filter  s sort  w window  p pause  r refresh  ? keys"
+    nothing: ClassVar[str] = ""
+    """What is said where there is nothing at all."""
+    refresh_s: ClassVar[float] = 2.0
+    """After how long it is asked anew."""
+    rests: ClassVar[int] = 9
+    """An answer that took long is not asked for again before so many times as long: a tenth of the time in asking."""
     own_keys: ClassVar[tuple[tuple[str, str], ...]] = ()
     """Keys that only this screen has, for the list of keys."""
 
@@ -55,6 +61,11 @@ class Screen(ABC):
         self.looking: Looking = looking
         self.asked: dt.datetime | None = None
         """When what is shown was asked for; None: there is no answer yet."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing at all, so that it is said where data would come from."""
+        return False
 
     @abstractmethod
     def ask(self, query: Query, now: dt.datetime) -> Callable[[], None]:
@@ -67,6 +78,11 @@ class Screen(ABC):
     @abstractmethod
     def row_keys(self) -> Sequence[str]:
         """Return the keys of the rows one can move about in, in the order in which they are shown."""
+
+    def keep_window(self, window: Window, *, found: bool) -> None:
+        """Keep the window that was widened to; once something is found in it, no wider one is looked for."""
+        if self.looking.widen:
+            self.looking = replace(self.looking, window=window, widen=not found)
 
     def opened(self) -> Target | str:
         """Return what is behind the selected row, or a sentence that says why there is none."""
@@ -123,7 +139,7 @@ class Screen(ABC):
             self.looking = replace(self.looking, opened=False)
             return Deed.NOTHING
         if self.looking.wanted:
-            self.looking = replace(self.looking, wanted="")
+            self.looking = replace(self.looking, wanted="", whole=False)
             return Deed.NOTHING
         return Deed.BACK
 
@@ -133,10 +149,10 @@ class Screen(ABC):
             case "enter":
                 self.looking = replace(look, typing=False)
             case "escape":
-                self.looking = replace(look, typing=False, wanted="")
+                self.looking = replace(look, typing=False, wanted="", whole=False)
             case "backspace":
-                self.looking = replace(look, wanted=look.wanted[:-1])
+                self.looking = replace(look, wanted=look.wanted[:-1], whole=False)
             case _ if len(key) == 1:
-                self.looking = replace(look, wanted=(look.wanted + key)[:40])
+                self.looking = replace(look, wanted=(look.wanted + key)[:40], whole=False)
             case _:
                 self._move(key)

@@ -16,6 +16,7 @@ from egoscope.cli.screens.frame import FRAME_COLUMNS, FRAME_ROWS, listing, one_l
 from egoscope.cli.screens.looking import WINDOWS, Looking
 from egoscope.cli.screens.screen import Deed, Screen
 from egoscope.cli.screens.trace_tree import Branch, tree
+from egoscope.convert import semconv as s
 from egoscope.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ KIND_STYLES: Final[dict[SpanKind, str]] = {
     "memory": palette.EMOTIONS["nostalgic"],
     "flow": f"bold {palette.ACCENT}",
     "node": palette.EMOTIONS["surprised"],
+    "task": f"bold {palette.ACCENT}",
     "other": "",
 }
 SORTS: Final = ("start", "duration")
@@ -138,7 +140,7 @@ def _tree(
             _took(branch.span),
             span_tokens(branch.span),
             span_cost(branch.span),
-            outcome_text(branch.span.outcome, branch.span.error_type),
+            _how(branch.span, frame),
         )
         for branch in shown
     ]
@@ -151,6 +153,16 @@ def _tree(
 
 def _style(span: TraceSpan) -> str:
     return OUTCOME_STYLES["error"] if span.outcome == "error" else KIND_STYLES[span.kind]
+
+
+def _how(span: TraceSpan, frame: Frame) -> Text:
+    """Tell how a span ended, and of a node also what its policy did: a failure that was handled is no error of it."""
+    how = outcome_text(span.outcome, span.error_type)
+    retries = sum(event.name == s.EVENT_NODE_RETRY for event in span.events)
+    told = [f"{retries} {'retry' if retries == 1 else 'retries'}"] if retries else []
+    if span.outcome == "ok" and any(event.name == s.EVENT_NODE_ERROR for event in span.events):
+        told.append("gave up")
+    return Text.assemble(how, (f" {frame.glyphs.separator} ".join(("", *told)), palette.WARNING)) if told else how
 
 
 def _waterfall(span: TraceSpan, trace: Trace, width: int, frame: Frame) -> Text:

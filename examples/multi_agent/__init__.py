@@ -1,0 +1,1 @@
+"""Flows of several agents on illumo-flow, each traced through a TracerDB."""

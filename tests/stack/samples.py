@@ -1,0 +1,33 @@
+"""Samples told straight to Prometheus, by OTLP: for what cannot be had on demand, such as heat."""
+
+from __future__ import annotations
+
+import time
+import urllib.request
+from typing import TYPE_CHECKING
+
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+from tests.stack.legal import put
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.stack.backends import Prometheus
+
+
+def tell_gauge(
+    prometheus: Prometheus, resource: Mapping[str, str], name: str, value: float, *, unit: str = "", **attributes: str
+) -> None:
+    """Tell the value of a gauge as of now. Names are OpenTelemetry's."""
+    request = ExportMetricsServiceRequest()
+    part = request.resource_metrics.add()
+    put(part.resource.attributes, resource)
+    metric = part.scope_metrics.add().metrics.add(name=name, unit=unit)
+    put(metric.gauge.data_points.add(time_unix_nano=time.time_ns(), as_double=value).attributes, attributes)
+    told = urllib.request.Request(
+        f"{prometheus.url}/api/v1/otlp/v1/metrics",
+        request.SerializeToString(),
+        {"Content-Type": "application/x-protobuf"},
+    )
+    urllib.request.urlopen(told, timeout=10).close()

@@ -1,0 +1,1 @@
+"""State of earlier versions, made by those versions: what an upgrade starts from."""
