@@ -32,6 +32,7 @@ from egoscope.errors import StateError
 from egoscope.sources import roster
 from egoscope.sources.discovery import Discovery, Problem, Reason
 from egoscope.wiring import Sidecar
+from tests.other_user import as_nobody
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping
@@ -371,11 +372,8 @@ def test_a_state_directory_that_cannot_be_written_to_fails(tmp_path: Path, monke
 def test_another_users_places_are_findings_and_no_traceback(settings: Settings, tmp_path: Path) -> None:
     live(settings)
     tmp_path.chmod(0o700)
-    os.seteuid(65534)
-    try:
+    with as_nobody():
         found = everything(settings)
-    finally:
-        os.seteuid(0)
     failed = {one.subject for one in found if one.mark is Mark.FAIL}
     assert {*settings.patterns, "state directory", "state file", "pseudonym key"} <= failed, said(found)
 

@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +17,10 @@ from row_scene import NOW_S, RUNS, T0, Follower, S, run, stop, write
 
 from egoscope.sources.databases import DatabaseFile
 from egoscope.sources.row_checkpoint import RowDigests
+from tests.other_user import as_nobody
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator
 
 JOURNALS = pytest.mark.parametrize("journal", ["delete", "truncate", "persist", "wal"])
 
@@ -36,19 +37,6 @@ def public() -> Iterator[Path]:
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder)
-
-
-@contextmanager
-def as_nobody() -> Generator[None]:
-    """Do it as somebody without privileges."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def leave_by_a_crash(path: Path, crashed: Path) -> None:
