@@ -62,6 +62,31 @@ def test_vacuum_gives_rows_other_rowids_and_they_are_the_same_rows(path: Path, r
     assert len(follower.stories) == 1
 
 
+@pytest.mark.parametrize("restart", [False, True], ids=["while it runs", "while it is stopped"])
+@pytest.mark.parametrize("newer", [0, 1])
+def test_a_row_that_is_replaced_and_comes_back_to_its_rowid_hides_no_other(
+    path: Path, newer: int, *, restart: bool
+) -> None:
+    """The only row that seems to stand where it stood has moved twice, and all others once."""
+    write(path, "DELETE FROM runs WHERE id = 'r3'")
+    follower = Follower(path).everything()
+    last = MANY - 2 + newer
+    write(
+        path,
+        *(run(f"new{at}", MANY, MANY + 0.5) for at in range(newer)),
+        run(f"r{last}", last, last + 0.5, verb="REPLACE"),
+    )
+    vacuum(path)
+    if restart:
+        follower = restarted(follower, path)
+    follower.everything()
+    write(path, stop("runs", MANY + 2))
+    follower.everything()
+    told = [one for one in ALL if one != 3.5]
+    assert ends(follower) == [*told, *[MANY + 0.5] * newer, MANY + 2]
+    assert follower.story.kinds.count("gone") == 0
+
+
 def test_vacuum_amid_the_backlog_loses_nothing(path: Path) -> None:
     follower = Follower(path, page_rows=20)
     for _ in range(5):

@@ -25,6 +25,8 @@ _SEARCH_KEYS: Final = 2000
 _SEARCH_S: Final = 0.5
 """While a database's rows are looked for by their digests, everything else waits for no longer than this."""
 _BUSY_S: Final = 0.05
+_UNKNOWN: Final = 0
+"""A schema version that no database with tables has."""
 
 
 class FollowedDatabase:
@@ -49,6 +51,9 @@ class FollowedDatabase:
         self._format, self._clock = row_format, clock
         known = {one.name: one for one in start.tables}
         self.tables = [FollowedTable(table, known.get(table.name)) for table in row_format.tables]
+        if (start.device, start.inode) != file.key:
+            for table in self.tables:
+                table.schema_version = _UNKNOWN  # a dump that was restored has the same one, and other rowids
         self._reader = RowReader(row_format, self.tables, page_rows)
         self._searches: dict[str, Search] = {}
         self._signature, self._looked_at = signature, clock()
@@ -135,7 +140,7 @@ class FollowedDatabase:
         searched: dict[str, bool] = {}
         reading, last = Reading(), list[tuple[FollowedTable, list[tuple[int, bytes]]]]()
         with self.file.snapshot(self._busy_s) as snapshot:
-            layouts = layouts_of(snapshot, self._format)
+            layouts, schema_version = layouts_of(snapshot, self._format), snapshot.schema_version
             lost = [table for table in self.tables if not self._stands(snapshot, layouts.get(table.table.name), table)]
             if lost:
                 for table in lost:
@@ -149,7 +154,8 @@ class FollowedDatabase:
                     last = [(table, snapshot.keys_below(layouts[table.table.name], None, LANDMARKS)) for table in short]
         # Only here is it sure that all of it was one state of this very file.
         if searched:
-            return self._find_place([name for name, done in searched.items() if done])
+            return self._find_place([name for name, done in searched.items() if done], schema_version)
+        self._trust_rowids(self.tables, schema_version)
         if reading.is_complete:
             self._drained_version, self._drained_signature, self.live = reading.version, self._signature, True
         self._unread = reading.unread
@@ -168,6 +174,8 @@ class FollowedDatabase:
         """Whether the position still means what it did; it goes back where the newest rows are gone."""
         if layout is None or not table.landmarks:
             return True
+        if table.schema_version != snapshot.schema_version:
+            return False  # a row may stand where it stood by chance, while others moved
         rowid = table.standing_landmark(snapshot, layout)
         if rowid is None:
             return False
@@ -176,11 +184,16 @@ class FollowedDatabase:
             self._checkpoint = None
         return True
 
-    def _find_place(self, finished: Sequence[str]) -> RowPage | None:
+    def _trust_rowids(self, tables: Sequence[FollowedTable], schema_version: int) -> None:
+        for table in tables:
+            if table.schema_version != schema_version:
+                table.schema_version, self._checkpoint = schema_version, None
+
+    def _find_place(self, names: Sequence[str], schema_version: int) -> RowPage | None:
         identity = next(table for table in self.tables if table.rows)
-        for table in self.tables:
-            if table.table.name not in finished:
-                continue
+        finished = [table for table in self.tables if table.table.name in names]
+        self._trust_rowids(finished, schema_version)
+        for table in finished:
             self._checkpoint = None
             if table.relocate(self._searches.pop(table.table.name).found):
                 continue

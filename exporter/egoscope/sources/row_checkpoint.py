@@ -44,7 +44,7 @@ class TablePosition(msgspec.Struct, frozen=True):
     `rows`: how many different ones that were. `landmarks`: the last of them, in the order of their rowids. `strays`:
     rows that were read and are not where they were; should they come again they are known. `open`: rows that ran, or
     may change. `complete_ns`: what had ended by then was told. `passed_ns`: while the table is read anew, what had
-    ended by then is passed over.
+    ended by then is passed over. `schema_version`: the database's, with which rows had these rowids; 0: not known.
     """
 
     name: str
@@ -55,6 +55,7 @@ class TablePosition(msgspec.Struct, frozen=True):
     open: list[OpenRow]
     complete_ns: int = 0
     passed_ns: int = 0
+    schema_version: int = 0
 
 
 class DatabaseCheckpoint(msgspec.Struct, frozen=True):

@@ -96,6 +96,11 @@ class Snapshot:
         )
 
     @property
+    def schema_version(self) -> int:
+        """A number that `VACUUM` changes, as do all changes of tables: without one no row has another rowid."""
+        return self._db.execute("PRAGMA schema_version").fetchone()[0]
+
+    @property
     def is_empty(self) -> bool:
         """Whether the database has no table at all yet."""
         return self._db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None

@@ -84,6 +84,7 @@ class FollowedTable:
         self.rows = start.rows if start else 0
         self.complete_ns = start.complete_ns if start else 0
         self.passed_ns = start.passed_ns if start else 0
+        self.schema_version = start.schema_version if start else 0
         self.landmarks = {one.digest: one.rowid for one in start.landmarks} if start else {}
         self.strays = dict.fromkeys(start.strays) if start else {}
         self.running = {one.digest: Running(**msgspec.structs.asdict(one)) for one in start.open} if start else {}
@@ -112,6 +113,7 @@ class FollowedTable:
             ],
             self.complete_ns,
             self.passed_ns,
+            self.schema_version,
         )
 
     @property

@@ -5,7 +5,8 @@ follows from it:
 
 - *rows inserted, updated, replaced*: see `replay.py`. A row that runs is looked at again until it is final.
 - *newest rows deleted*: reading goes on behind the newest row read that is still there; what moved is known again.
-- *`VACUUM`, a dump restored*: rowids may become others; the place is found again by the digests of rows read last.
+- *`VACUUM`, a dump restored*: rowids may become others; with the database's schema version or its inode changed none is
+  relied on, and the place is found again by the digests of rows read last.
 - *all rows deleted, another database in its place*: that life is over; what is there now has a new id, and is read from
   its beginning.
 - *moved, restored from a backup*: recognised by the rows read last, it goes on where it was.
