@@ -17,14 +17,22 @@ if TYPE_CHECKING:
 
 
 def tell_gauge(
-    prometheus: Prometheus, resource: Mapping[str, str], name: str, value: float, *, unit: str = "", **attributes: str
+    prometheus: Prometheus,
+    resource: Mapping[str, str],
+    name: str,
+    value: float,
+    attributes: Mapping[str, str],
+    *,
+    unit: str = "",
+    age_s: float = 0.0,
 ) -> None:
-    """Tell the value of a gauge as of now. Names are OpenTelemetry's."""
+    """Tell the value that a gauge had so long ago. Names are OpenTelemetry's."""
     request = ExportMetricsServiceRequest()
     part = request.resource_metrics.add()
     put(part.resource.attributes, resource)
     metric = part.scope_metrics.add().metrics.add(name=name, unit=unit)
-    put(metric.gauge.data_points.add(time_unix_nano=time.time_ns(), as_double=value).attributes, attributes)
+    time_ns = time.time_ns() - round(age_s * 1e9)
+    put(metric.gauge.data_points.add(time_unix_nano=time_ns, as_double=value).attributes, attributes)
     told = urllib.request.Request(
         f"{prometheus.url}/api/v1/otlp/v1/metrics",
         request.SerializeToString(),

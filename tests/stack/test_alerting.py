@@ -1,7 +1,7 @@
 """From a failing call in a log to a message about it, through the real servers; and the same of tasks and the host.
 
-Waiting times are shortened in copies of the files, nothing else: rules are evaluated every second and without `for`,
-and Alertmanager waits a second where it would wait for more alerts.
+Times are shortened in copies of the files, nothing else: rules are evaluated every second and without `for`, what grows
+is looked at for seconds, and Alertmanager waits a second where it would wait for more alerts.
 """
 
 from __future__ import annotations
@@ -224,13 +224,25 @@ def test_a_task_of_hours_is_told_until_it_ends(
     webhook.first("resolved", RESOLVES_WITHIN_S, alertname=alert)
 
 
+def test_a_queue_that_grows_is_told_until_it_is_shorter(koubou: Scene, webhook: Webhook) -> None:
+    def one_more() -> list[dict[str, Any]]:
+        koubou.koubou.create()
+        return webhook.alerts("firing", alertname="QueueGrowing", job="koubou", host_name=HOST)
+
+    told = wait_for(one_more, what="the webhook hears that the queue grows")[0]
+    assert re.fullmatch(rf"{HOST}: \d+ tasks of koubou wait, and it grows", told["annotations"]["summary"])
+    koubou.koubou.write("UPDATE task_master SET status = 'cancelled' WHERE status = 'pending'")
+    webhook.first("resolved", RESOLVES_WITHIN_S, alertname="QueueGrowing")
+
+
 def test_a_machine_without_processor_time_is_told_until_it_has_some(alerting: Stack, webhook: Webhook) -> None:
     """By samples as the Collector would send them: nobody heats this machine up."""
-    machine = {"service.name": "host", "service.instance.id": "machine-9", "host.name": "machine-9"}
 
     def idle(share: float) -> None:
         for state, of_all in (("idle", share), ("user", 0.9 - share)):
-            tell_gauge(alerting.prometheus, machine, "system.cpu.utilization", of_all, unit="1", state=state)
+            tell_gauge(
+                alerting.prometheus, machine("machine-9"), "system.cpu.utilization", of_all, {"state": state}, unit="1"
+            )
 
     idle(0.05)
     told = webhook.first("firing", FIRES_WITHIN_S, alertname="HostCpuHigh", host_name="machine-9")
@@ -238,6 +250,47 @@ def test_a_machine_without_processor_time_is_told_until_it_has_some(alerting: St
     assert told["annotations"]["summary"] == "machine-9: its processors are 95% busy"
     idle(0.85)
     webhook.first("resolved", RESOLVES_WITHIN_S, alertname="HostCpuHigh", host_name="machine-9")
+
+
+@pytest.mark.parametrize(
+    ("alert", "name", "attributes", "words"),
+    [
+        pytest.param(
+            *("HostMemoryHigh", "system.memory.utilization", {"state": "used"}, "95% of its memory are used"),
+            id="memory",
+        ),
+        pytest.param(
+            *("HostDiskFull", "system.filesystem.utilization", {"mountpoint": "/home"}, "/home is 95% full"), id="disk"
+        ),
+    ],
+)
+def test_a_machine_without_room_is_told_until_it_has_some(
+    alerting: Stack, webhook: Webhook, alert: str, name: str, attributes: dict[str, str], words: str
+) -> None:
+    def used(share: float) -> None:
+        tell_gauge(alerting.prometheus, machine("machine-8"), name, share, attributes, unit="1")
+
+    used(0.95)
+    told = webhook.first("firing", FIRES_WITHIN_S, alertname=alert, host_name="machine-8")
+    assert told["annotations"]["summary"] == f"machine-8: {words}"
+    used(0.5)
+    webhook.first("resolved", RESOLVES_WITHIN_S, alertname=alert, host_name="machine-8")
+
+
+def test_a_machine_that_falls_silent_is_told_until_it_is_heard_again(alerting: Stack, webhook: Webhook) -> None:
+    def heard(age_s: float) -> None:
+        tell_gauge(alerting.prometheus, machine("machine-7"), "system.memory.limit", 1e9, {}, unit="By", age_s=age_s)
+
+    heard(240)
+    told = webhook.first("firing", FIRES_WITHIN_S, alertname="HostMetricsMissing", host_name="machine-7")
+    assert told["annotations"]["summary"] == "machine-7: nothing is heard of this machine any more"
+    heard(0)
+    webhook.first("resolved", RESOLVES_WITHIN_S, alertname="HostMetricsMissing", host_name="machine-7")
+
+
+def machine(name: str) -> dict[str, str]:
+    """Return what samples of this machine carry."""
+    return {"service.name": "host", "service.instance.id": name, "host.name": name}
 
 
 @pytest.mark.parametrize("name", sorted(ALWAYS))
