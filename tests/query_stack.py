@@ -11,7 +11,7 @@ from egoscope.otlp.client import Accepted
 from egoscope.otlp.grpc_client import GrpcExporter
 from egoscope.query.stack import StackQuery
 from tests.stack.fake_tempo import FakeTempo
-from tests.stack.processes import MissingServerError, free_ports, wait_for
+from tests.stack.processes import ANSWER_S, PATIENCE_S, MissingServerError, free_ports, wait_for
 from tests.stack.servers import Collector, CollectorPorts, Loki, Prometheus, Tempo
 from tools import stack as programs
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from egoscope.otlp.requests import Request
     from tests.stack.processes import Server
 
-SEARCHABLE_S: Final = 120.0
+SEARCHABLE_S: Final = 2 * PATIENCE_S
 """Old traces are found by a search when Tempo has looked at its blocks anew."""
 
 
@@ -92,7 +92,7 @@ def why_no_tempo() -> str:
 
 
 def _send(endpoint: str, requests: Iterable[Request]) -> None:
-    exporter = GrpcExporter(endpoint, timeout_s=30)
+    exporter = GrpcExporter(endpoint, timeout_s=ANSWER_S)
     try:
         for request in requests:
             assert exporter.send(request.signal, request.data) == Accepted()

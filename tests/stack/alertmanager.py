@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.stack.processes import PROCESSES, Server, Way, wait_for
+from tests.stack.processes import ANSWER_S, PROCESSES, Server, Way, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -64,7 +64,7 @@ class Alertmanager(Server):
 
     def alerts(self, **labels: str) -> list[dict[str, Any]]:
         """Return the alerts it knows that have these labels, held back ones too."""
-        with urllib.request.urlopen(f"{self.url}/api/v2/alerts", timeout=10) as response:
+        with urllib.request.urlopen(f"{self.url}/api/v2/alerts", timeout=ANSWER_S) as response:
             known: list[dict[str, Any]] = json.load(response)
         return [alert for alert in known if labels.items() <= alert["labels"].items()]
 
@@ -85,7 +85,7 @@ class Alertmanager(Server):
         request = urllib.request.Request(
             f"{self.url}/api/v2/alerts", json.dumps(alerts).encode(), {"Content-Type": "application/json"}
         )
-        urllib.request.urlopen(request, timeout=10).close()
+        urllib.request.urlopen(request, timeout=ANSWER_S).close()
 
 
 class Webhook:
@@ -104,11 +104,9 @@ class Webhook:
             if alert["status"] == status and labels.items() <= alert["labels"].items()
         ]
 
-    def first(self, status: str, within_s: float, **labels: str) -> dict[str, Any]:
+    def first(self, status: str, **labels: str) -> dict[str, Any]:
         """Wait for the first such alert in a message."""
-        return wait_for(
-            lambda: self.alerts(status, **labels), within_s=within_s, what=f"the webhook hears of {labels}, {status}"
-        )[0]
+        return wait_for(lambda: self.alerts(status, **labels), what=f"the webhook hears of {labels}, {status}")[0]
 
     @classmethod
     @contextlib.contextmanager

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.pages import DOCS
+from tests.stack.processes import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,6 @@ PAGE: Final = DOCS / "api.md"
 TAIL: Final = "Live tail"
 TOKEN: Final = "A token"
 SHELL: Final = ("bash", "-euo", "pipefail", "-c")
-ANSWER_S: Final = 60.0
 SLOW_S: Final = 0.2
 TRIAL: Final = "Trial"
 
@@ -59,7 +59,7 @@ class Asked:
             cwd=self.directory,
             capture_output=True,
             text=True,
-            timeout=ANSWER_S,
+            timeout=PATIENCE_S,
             check=False,
         )
         assert done.returncode == 0, done.stderr

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.stack.processes import PROCESSES, Server, Way, log_of
+from tests.stack.processes import ANSWER_S, PROCESSES, Server, Way, log_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,7 +39,7 @@ def get_json(url: str, **parameters: str | float) -> Any:
     """GET an address and return its JSON answer."""
     query = urllib.parse.urlencode(parameters)
     try:
-        with urllib.request.urlopen(f"{url}?{query}" if query else url, timeout=60) as response:
+        with urllib.request.urlopen(f"{url}?{query}" if query else url, timeout=ANSWER_S) as response:
             return json.load(response)
     except urllib.error.HTTPError as error:
         error.add_note(f"{url}?{query}: {error.read().decode(errors='replace')[:500]}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.stack.processes import PROCESSES, Server, Way
+from tests.stack.processes import ANSWER_S, PROCESSES, Server, Way
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +53,7 @@ class Collector(Server):
 
     def removals(self) -> dict[tuple[str, str], float]:
         """Return what the second layer removed so far, by signal and place, as the Collector itself says."""
-        with urllib.request.urlopen(self.metrics_urls[1], timeout=10) as response:
+        with urllib.request.urlopen(self.metrics_urls[1], timeout=ANSWER_S) as response:
             lines = response.read().decode().splitlines()
         counts: dict[tuple[str, str], float] = {}
         for line in lines:

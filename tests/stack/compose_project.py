@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import pytest
 
-from tests.stack.processes import free_ports
+from tests.stack.processes import ANSWER_S, free_ports
 from tools import images, secret, stack
 from tools.engine import Engine, EngineError, cache_directory
 
@@ -29,7 +29,7 @@ BUILT: Final = ("collector", "prometheus", "loki", "alertmanager")
 TOOLS: Final = ("promtool", "amtool")
 PUBLISHED: Final = ("grafana", "prometheus", "loki", "tempo")
 READER: Final = 23456  # a user id that no image knows
-UP_WITHIN_S: Final = 240
+UP_WITHIN_S: Final = 540
 PROBE: Final = ("python3", "-IS", "/opt/egoscope/probe.py")
 
 
@@ -88,7 +88,7 @@ class Project:
         """Return the body of an answer of a back end, by its published port."""
         address = f"http://127.0.0.1:{self.ports[service]}{path}?{urllib.parse.urlencode(query)}"
         request = urllib.request.Request(address, headers=dict(headers or {}))
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:
             return answer.read().decode()
 
     def value(self, promql: str) -> float | None:

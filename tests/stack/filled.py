@@ -29,7 +29,7 @@ from egoscope.demo import (
 from tests.stack.alertmanager import Alertmanager
 from tests.stack.fake_tempo import FakeTempo
 from tests.stack.host_history import write_host_history
-from tests.stack.processes import PROCESSES, Server, Way, free_ports, wait_for
+from tests.stack.processes import PATIENCE_S, PROCESSES, Server, Way, free_ports, wait_for
 from tests.stack.row_truth import ended_rows
 from tests.stack.servers import Collector, CollectorPorts, Loki, MissingServerError, Prometheus, Tempo
 from tests.stack.sidecar import SidecarProcess, sidecar_on
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 DAYS: Final = 8.0
 """Longer than the longest range asked for, so that no window begins before the first line."""
-FILL_S: Final = 240.0
+FILL_S: Final = 4 * PATIENCE_S
 RECENT: Final = timedelta(minutes=40)
 WEEK: Final = DemoSettings(calls_per_minute=2.0)
 # Whatever the hour, the last minutes are busy; an agent that is well, for it is in the pictures too.

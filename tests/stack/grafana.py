@@ -9,7 +9,7 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.stack.processes import PROCESSES, MissingServerError, Server, log_of, wait_for
+from tests.stack.processes import ANSWER_S, PROCESSES, MissingServerError, Server, log_of, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +61,7 @@ class Grafana(Server):
         """Start it and return when it answers and has read its dashboards."""
         super().start()
         expected = len(list(DASHBOARDS.glob("*.json")))
-        wait_for(lambda: len(self.dashboards()) >= expected, within_s=30, what="all dashboards are provisioned")
+        wait_for(lambda: len(self.dashboards()) >= expected, what="all dashboards are provisioned")
 
     def said(self) -> list[str]:
         """Return the lines it has logged."""
@@ -93,5 +93,5 @@ def api(url: str, path: str, *, method: str = "GET") -> Any:
     """Ask a running Grafana's HTTP API as the administrator and return the JSON answer."""
     key = base64.b64encode(f"{ADMIN}:{PASSWORD}".encode()).decode()
     request = urllib.request.Request(f"{url}{path}", headers={"Authorization": f"Basic {key}"}, method=method)
-    with urllib.request.urlopen(request, timeout=30) as response:
+    with urllib.request.urlopen(request, timeout=ANSWER_S) as response:
         return json.load(response)

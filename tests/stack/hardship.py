@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from tests.stack.sidecar import SidecarProcess
 
 KILLS: Final = 6
-RETURN_WITHIN_S: Final = 40.0
-"""The longest wait between two tries is 10 s; a busy machine adds its own."""
 
 
 def killed_at_random(sidecar: SidecarProcess, kills: int = KILLS) -> None:
@@ -40,7 +38,7 @@ def outage(stack: Stack, server: str, sidecar: SidecarProcess) -> Generator[None
         yield
     finally:
         away.start()
-    wait_for(lambda: not sidecar.waiting_requests(), within_s=RETURN_WITHIN_S, what="everything is sent")
+    wait_for(lambda: not sidecar.waiting_requests(), what="everything is sent")
 
 
 def check_nothing_leaked(stack: Stack, sidecar: SidecarProcess, secrets: Sequence[str], sources: bytes) -> None:

@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 
 from egoscope.convert import semconv as s
-from tests.stack.processes import wait_for
+from tests.stack.processes import ANSWER_S, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -100,5 +100,5 @@ def _point(metric: Metric, labels: Mapping[str, str], time_s: float, value: floa
 def _post(prometheus: Prometheus, request: ExportMetricsServiceRequest) -> None:
     url = f"{prometheus.url}/api/v1/otlp/v1/metrics"
     headers = {"Content-Type": "application/x-protobuf"}
-    with urllib.request.urlopen(urllib.request.Request(url, request.SerializeToString(), headers), timeout=60):
+    with urllib.request.urlopen(urllib.request.Request(url, request.SerializeToString(), headers), timeout=ANSWER_S):
         pass

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.stack.processes import START_S, Server, wait_for
+from tests.stack.processes import Server, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,12 +54,12 @@ class Nginx(Server):
 
         def ready() -> bool:
             try:
-                ssl.get_server_certificate(("127.0.0.1", self.port), timeout=2)
+                ssl.get_server_certificate(("127.0.0.1", self.port), timeout=10)
             except OSError:
                 return False
             return True
 
-        wait_for(ready, within_s=START_S, what="nginx is ready")
+        wait_for(ready, what="nginx is ready")
 
 
 def certificate(directory: Path) -> Path:

@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from tests.stack.processes import ANSWER_S
 from tests.stack.truth import YEARS_S, span_ids
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class RowTruth:
 @contextlib.contextmanager
 def reading(path: Path) -> Generator[sqlite3.Connection]:
     """Open a database as it stands, read-only."""
-    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as db:
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=ANSWER_S)) as db:
         yield db
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from tests.stack.legal import put
+from tests.stack.processes import ANSWER_S
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,4 +39,4 @@ def tell_gauge(
         request.SerializeToString(),
         {"Content-Type": "application/x-protobuf"},
     )
-    urllib.request.urlopen(told, timeout=10).close()
+    urllib.request.urlopen(told, timeout=ANSWER_S).close()

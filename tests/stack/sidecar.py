@@ -15,14 +15,13 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.stack.processes import answers, free_ports, wait_for
+from tests.stack.processes import ANSWER_S, PATIENCE_S, answers, free_ports, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 SERVE: Final = (sys.executable, "-c", "from egoscope.cli import app; app()", "serve")
-START_S: Final = 60.0
 LOG_TAIL_LINES: Final = 30
 
 
@@ -80,7 +79,7 @@ class SidecarProcess:
     def start(self) -> None:
         """Start it and return when its health page answers."""
         self.launch()
-        wait_for(lambda: not self.alive or answers(f"{self.url}/healthz"), within_s=START_S, what="/healthz answers")
+        wait_for(lambda: not self.alive or answers(f"{self.url}/healthz"), what="/healthz answers")
         assert self.alive, f"the sidecar exited instead of starting\n{self.said()}"
 
     @property
@@ -93,7 +92,7 @@ class SidecarProcess:
         """Whether it has been launched and has not exited."""
         return self._process is not None and self._process.poll() is None
 
-    def ended(self, within_s: float) -> int | None:
+    def ended(self, within_s: float = PATIENCE_S) -> int | None:
         """Return the exit status as soon as it has ended by itself, None where it has not in time."""
         try:
             return self._running().wait(within_s)
@@ -106,7 +105,7 @@ class SidecarProcess:
             self._running().kill()
             self._running().wait()
 
-    def terminate(self, within_s: float = 20.0) -> int:
+    def terminate(self, within_s: float = PATIENCE_S) -> int:
         """Send SIGTERM and return the exit status; AssertionError where it does not end in time."""
         self._running().send_signal(signal.SIGTERM)
         status = self.ended(within_s)
@@ -116,7 +115,7 @@ class SidecarProcess:
     def page(self, path: str) -> tuple[int, dict[str, str]]:
         """Return status and answer of a health page."""
         try:
-            with urllib.request.urlopen(f"{self.url}{path}", timeout=10) as response:
+            with urllib.request.urlopen(f"{self.url}{path}", timeout=ANSWER_S) as response:
                 return response.status, json.load(response)
         except urllib.error.HTTPError as error:
             with error:
@@ -172,7 +171,7 @@ class SidecarProcess:
         """Whether everything is read and everything was answered for good."""
         return self.has_read() and not self.waiting_requests()
 
-    def wait_until_drained(self, within_s: float = 60.0) -> None:
+    def wait_until_drained(self, within_s: float = PATIENCE_S) -> None:
         """Return when nothing is left to read or to send; AssertionError with what it said otherwise."""
         try:
             wait_for(self.drained, within_s=within_s, what="everything is read and sent")
@@ -192,7 +191,7 @@ class SidecarProcess:
                 db.executescript("CREATE TABLE instances (source, feed, checkpoint); CREATE TABLE outbox (size);")
                 yield db
             return
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as db:
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=ANSWER_S)) as db:
             wait_for(lambda: db.execute("PRAGMA user_version").fetchone()[0], what="the state file has its tables")
             yield db
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from tests.stack.servers import Stack
     from tests.stack.sidecar import SidecarProcess
 
-SETTLES_WITHIN_S: Final = 60.0
 RANGED: Final = {"task_created_total": "created_at", "task_ended_total": "updated_at"}
 """What is counted at the time of which column."""
 _RANGES: Final = 30
@@ -97,8 +96,8 @@ def settle(stack: Stack, sidecar: SidecarProcess, *paths: Path) -> list[str]:
             for metric in ("task_ended_total", "task_created_total", "task_started_total")
         )
 
-    wait_for(settled, within_s=SETTLES_WITHIN_S, what="all tasks are told")
-    wait_for(lambda: not sidecar.waiting_requests(), within_s=SETTLES_WITHIN_S, what="everything is sent")
+    wait_for(settled, what="all tasks are told")
+    wait_for(lambda: not sidecar.waiting_requests(), what="everything is sent")
     return sidecar.databases("koubou")
 
 
@@ -107,7 +106,6 @@ def agree_with(stack: Stack, path: Path, instance: str, lost_s: float = _LONG_LO
     try:
         wait_for(
             lambda: told_standing(stack, instance) == standing(path, time.time(), lost_s),
-            within_s=SETTLES_WITHIN_S,
             what="the gauges agree with the database",
         )
     except AssertionError:

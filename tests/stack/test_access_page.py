@@ -20,7 +20,7 @@ from tests.pages import DOCS, blocks
 from tests.stack.conftest import missing
 from tests.stack.grafana import ADMIN, PASSWORD, Grafana
 from tests.stack.nginx import Nginx
-from tests.stack.processes import MissingServerError, free_ports
+from tests.stack.processes import ANSWER_S, MissingServerError, free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -93,7 +93,7 @@ def status(url: str, login: str | None, method: str, path: str, body: str | None
     data = body.encode() if body else None
     request = urllib.request.Request(f"{url}{path}", data=data, headers=headers, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:
             return answer.status
     except urllib.error.HTTPError as error:
         with error:
@@ -152,7 +152,7 @@ def as_admin(grafana: Grafana, method: str, path: str, body: dict[str, str]) -> 
     request = urllib.request.Request(
         f"{grafana.url}{path}", data=json.dumps(body).encode(), headers=headers, method=method
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:
         return json.load(answer)
 
 
@@ -203,7 +203,7 @@ def handshake(proxy: Nginx, origin: str) -> str:
     trusting = ssl.create_default_context(cafile=proxy.certificate)
     login = base64.b64encode(f"{ADMIN}:{PASSWORD}".encode()).decode()
     with (
-        socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as plain,
+        socket.create_connection(("127.0.0.1", proxy.port), timeout=ANSWER_S) as plain,
         trusting.wrap_socket(plain, server_hostname="localhost") as line,
     ):
         line.sendall(
@@ -227,7 +227,7 @@ def test_grafana_and_its_live_updates_pass_the_pages_reverse_proxy(tmp_path: Pat
             proxy.start()
             trusting = ssl.create_default_context(cafile=proxy.certificate)
             with urllib.request.urlopen(
-                f"https://localhost:{proxy.port}/login", timeout=10, context=trusting
+                f"https://localhost:{proxy.port}/login", timeout=ANSWER_S, context=trusting
             ) as answer:
                 assert answer.status == 200
                 assert "max-age" in answer.headers["Strict-Transport-Security"]

@@ -26,7 +26,7 @@ from tests.stack.backends import GRAFANA_URL, RUNBOOKS_URL
 from tests.stack.conftest import missing
 from tests.stack.hiding_places import first_of, item_of
 from tests.stack.impatient import sending_to, without_waiting_rules
-from tests.stack.processes import wait_for
+from tests.stack.processes import ANSWER_S, wait_for
 from tests.stack.samples import tell_gauge
 from tests.stack.servers import Alertmanager, MissingServerError, Stack, get_json
 from tests.stack.sidecar import append, call, sidecar_on
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from tests.stack.processes import Way
     from tests.stack.task_scene import Scene
 
-FIRES_WITHIN_S: Final = 60.0
-RESOLVES_WITHIN_S: Final = 60.0
 HOST: Final = "machine-1"
 WORKERS: Final = ("worker_0", "worker_1", "worker_2")
 NO_PROCESS: Final = 1 << 30
@@ -90,7 +88,7 @@ def test_a_failing_agent_is_told_to_the_webhook_and_so_is_its_recovery(
             until=datetime.now(UTC),
         )
         sidecar.start()
-        told = webhook.first("firing", FIRES_WITHIN_S, alertname="AgentErrors")
+        told = webhook.first("firing", alertname="AgentErrors")
         assert told["labels"] == {
             "alertname": "AgentErrors", "job": "ego-mcp", "severity": "warning", "about": "errors",
         }  # fmt: skip
@@ -107,7 +105,7 @@ def test_a_failing_agent_is_told_to_the_webhook_and_so_is_its_recovery(
         live = sidecar.logs / "ego-mcp-live.log"
         for _ in range(400):
             append(live, *call())
-        over = webhook.first("resolved", RESOLVES_WITHIN_S, alertname="AgentErrors")
+        over = webhook.first("resolved", alertname="AgentErrors")
         assert over["annotations"]["runbook_url"] == told["annotations"]["runbook_url"]
 
 
@@ -117,9 +115,9 @@ def test_the_very_first_removal_of_the_second_layer_is_told(alerting: Stack, web
     item_of(first_of(request)).body.string_value = "something that no policy knows"
     with grpc.insecure_channel(alerting.collector.endpoint) as channel:
         channel.unary_unary("/opentelemetry.proto.collector.logs.v1.LogsService/Export")(
-            request.SerializeToString(), timeout=20
+            request.SerializeToString(), timeout=ANSWER_S
         )
-    told = webhook.first("firing", FIRES_WITHIN_S, alertname="SecondLayerRemoval", signal="logs")
+    told = webhook.first("firing", alertname="SecondLayerRemoval", signal="logs")
     assert told["labels"]["severity"] == "critical"
 
 
@@ -133,8 +131,8 @@ def test_the_very_first_line_that_loki_discards_is_told(alerting: Stack, webhook
         {"Content-Type": "application/json"},
     )
     with pytest.raises(urllib.error.HTTPError, match="400"):
-        urllib.request.urlopen(push, timeout=10)
-    webhook.first("firing", FIRES_WITHIN_S, alertname="LogsDiscarded", reason="too_far_in_future")
+        urllib.request.urlopen(push, timeout=ANSWER_S)
+    webhook.first("firing", alertname="LogsDiscarded", reason="too_far_in_future")
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +156,7 @@ def koubou(alerting: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def test_a_missing_worker_is_told_and_so_is_its_return(koubou: Scene, webhook: Webhook) -> None:
     """Only from a machine that is heard: the sidecar tells of itself every 15 s."""
     koubou.koubou.clean_up(WORKERS[0])
-    told = webhook.first("firing", FIRES_WITHIN_S, alertname="WorkersMissing")
+    told = webhook.first("firing", alertname="WorkersMissing")
     assert told["labels"] == {
         "alertname": "WorkersMissing", "host_name": HOST, "severity": "critical", "about": "workers",
     }  # fmt: skip
@@ -168,24 +166,24 @@ def test_a_missing_worker_is_told_and_so_is_its_return(koubou: Scene, webhook: W
     assert f"{link.scheme}://{link.netloc}{link.path}" == f"{GRAFANA_URL}/d/egoscope-workers"
     assert parse_qs(link.query)["var-host"] == [HOST]
     koubou.koubou.register(WORKERS[0])
-    webhook.first("resolved", RESOLVES_WITHIN_S, alertname="WorkersMissing")
+    webhook.first("resolved", alertname="WorkersMissing")
 
 
 def test_a_lost_worker_is_told_until_it_is_cleaned_up(koubou: Scene, webhook: Webhook) -> None:
     koubou.koubou.register("worker_9", last_heartbeat="2026-01-01 00:00:00")
-    told = webhook.first("firing", FIRES_WITHIN_S, alertname="WorkerLost", job="koubou", host_name=HOST)
+    told = webhook.first("firing", alertname="WorkerLost", job="koubou", host_name=HOST)
     assert told["annotations"]["summary"] == f"{HOST}: 1 worker of koubou lost: no heartbeat"
     koubou.koubou.clean_up("worker_9")
-    webhook.first("resolved", RESOLVES_WITHIN_S, alertname="WorkerLost")
+    webhook.first("resolved", alertname="WorkerLost")
 
 
 def test_a_pid_file_without_its_process_is_told_until_it_is_gone(koubou: Scene, webhook: Webhook) -> None:
     file = koubou.path.parents[1] / "pids" / "1.pid"
     file.write_text(f"{NO_PROCESS}\n")
-    told = webhook.first("firing", FIRES_WITHIN_S, alertname="WorkerProcessUnhealthy", group="imports")
+    told = webhook.first("firing", alertname="WorkerProcessUnhealthy", group="imports")
     assert told["annotations"]["summary"] == f"{HOST}: 1 unhealthy process in group imports"
     file.unlink()
-    webhook.first("resolved", RESOLVES_WITHIN_S, alertname="WorkerProcessUnhealthy")
+    webhook.first("resolved", alertname="WorkerProcessUnhealthy")
 
 
 def test_tasks_that_fail_are_told_until_enough_succeed(koubou: Scene, webhook: Webhook) -> None:
@@ -197,10 +195,10 @@ def test_tasks_that_fail_are_told_until_enough_succeed(koubou: Scene, webhook: W
 
     end(5, failed=True)
     end(5, failed=False)
-    told = webhook.first("firing", FIRES_WITHIN_S, alertname="TaskFailureRate", job="koubou", host_name=HOST)
+    told = webhook.first("firing", alertname="TaskFailureRate", job="koubou", host_name=HOST)
     assert told["annotations"]["summary"] == f"{HOST}: 50% of the tasks of koubou of the last hour failed"
     end(30, failed=False)
-    webhook.first("resolved", RESOLVES_WITHIN_S, alertname="TaskFailureRate")
+    webhook.first("resolved", alertname="TaskFailureRate")
 
 
 @pytest.mark.parametrize(
@@ -218,10 +216,10 @@ def test_a_task_of_hours_is_told_until_it_ends(
         " VALUES (?, ?, ?, datetime('now', '-2 hours'), datetime('now', '-2 hours'))",
         *(f"task_{number:05d}", status, WORKERS[2]),
     )
-    told = webhook.first("firing", FIRES_WITHIN_S, alertname=alert, job="koubou", host_name=HOST)
+    told = webhook.first("firing", alertname=alert, job="koubou", host_name=HOST)
     assert told["annotations"]["summary"].startswith(f"{HOST}: a task of koubou {words}")
     koubou.koubou.finish(f"task_{number:05d}", WORKERS[2])
-    webhook.first("resolved", RESOLVES_WITHIN_S, alertname=alert)
+    webhook.first("resolved", alertname=alert)
 
 
 def test_a_queue_that_grows_is_told_until_it_is_shorter(koubou: Scene, webhook: Webhook) -> None:
@@ -245,11 +243,11 @@ def test_a_machine_without_processor_time_is_told_until_it_has_some(alerting: St
             )
 
     idle(0.05)
-    told = webhook.first("firing", FIRES_WITHIN_S, alertname="HostCpuHigh", host_name="machine-9")
+    told = webhook.first("firing", alertname="HostCpuHigh", host_name="machine-9")
     assert told["labels"]["severity"] == "critical"
     assert told["annotations"]["summary"] == "machine-9: its processors are 95% busy"
     idle(0.85)
-    webhook.first("resolved", RESOLVES_WITHIN_S, alertname="HostCpuHigh", host_name="machine-9")
+    webhook.first("resolved", alertname="HostCpuHigh", host_name="machine-9")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from tests.stack.alertmanager import Alertmanager, Webhook
 from tests.stack.conftest import missing
 from tests.stack.impatient import without_waiting
 from tests.stack.mail_server import MailServer
-from tests.stack.processes import MissingServerError, free_ports, wait_for
+from tests.stack.processes import ANSWER_S, MissingServerError, free_ports, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +68,7 @@ class Reader:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=ANSWER_S,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

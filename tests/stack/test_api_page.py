@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 ADDRESSES: Final = "Addresses"
 TAIL_S: Final = 10.0
-LATER_S: Final = 90.0
 ASKS_ALL: Final = "Ask a server"
 LATER: Final = {
     "Every metric": "the sidecar tells of itself every 15 s",
@@ -141,7 +140,7 @@ def test_a_request_of_the_page_answers_with_data_of_the_demo(section: str, asked
             return False
 
         with contextlib.suppress(AssertionError):
-            wait_for(good, within_s=LATER_S, what=LATER[section])
+            wait_for(good, what=LATER[section])
     answered()
 
 

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from tests.stack.sidecar import SidecarProcess
 
 PAST: Final = DemoSettings(calls_per_minute=4.0, rhythm=False)
-SEARCHED_WITHIN_S: Final = 40.0
 TRACES: Final = 1000
 SPANS_OF_A_TRACE: Final = 100
 
@@ -113,7 +112,6 @@ class Servers:
         if self.tempo and spans:
             wait_for(
                 lambda: sum(len(self.span_ids(one)) for one in logged) == calls.total(),
-                within_s=SEARCHED_WITHIN_S,
                 what=f"Tempo holds {calls.total()} spans",
             )
 

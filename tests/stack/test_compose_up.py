@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from tests.stack.compose_project import PROBE, REPOSITORY, Project, project
-from tests.stack.processes import wait_for
+from tests.stack.processes import PATIENCE_S, wait_for
 from tools import env_file
 from tools.engine import EngineError
 
@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from tools.engine import Engine
 
 SERVICES: Final = ("sidecar", "collector", "prometheus", "alertmanager", "loki", "tempo", "grafana")
-SEEN_WITHIN_S: Final = 30.0
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.docker
 every_service = pytest.mark.parametrize("service", SERVICES)
 
 
@@ -133,7 +132,7 @@ def call(up: Project) -> str:
     with (up.logs / f"ego-mcp-{datetime.now(UTC):%Y-%m-%d}.log").open("a", encoding="utf-8") as log:
         for line in lines:
             log.write(json.dumps({"timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"), **line}) + "\n")
-    wait_for(lambda: counted(up, tool) == 1, within_s=SEEN_WITHIN_S, what=f"one call of {tool} in Prometheus")
+    wait_for(lambda: counted(up, tool) == 1, what=f"one call of {tool} in Prometheus")
     return tool
 
 
@@ -154,7 +153,7 @@ def test_a_line_in_the_mounted_directory_is_counted_in_prometheus(up: Project, c
 
 
 def test_a_line_in_the_mounted_directory_stands_in_loki_without_its_private_words(up: Project, call: str) -> None:
-    wait_for(lambda: loki_lines(up) == 2, within_s=SEEN_WITHIN_S, what=f"the two lines of {call} in Loki")
+    wait_for(lambda: loki_lines(up) == 2, what=f"the two lines of {call} in Loki")
     assert "a private" not in loki_answer(up)
 
 
@@ -162,12 +161,12 @@ def test_a_call_crosses_the_network_as_one_span(up: Project, call: str) -> None:
     """The stand-in counts spans; what the real Tempo makes of them is asked elsewhere."""
     if "tempo" not in up.absent:
         pytest.skip("the real Tempo runs, which counts no spans")
-    wait_for(lambda: up.get("tempo", "/spans") == "1", within_s=SEEN_WITHIN_S, what=f"the span of {call}")
+    wait_for(lambda: up.get("tempo", "/spans") == "1", what=f"the span of {call}")
 
 
 def test_the_collector_is_scraped(up: Project) -> None:
     query = 'sum(up{job="otelcol"})'
-    wait_for(lambda: up.value(query) == 2, within_s=SEEN_WITHIN_S, what="both pages of the Collector in Prometheus")
+    wait_for(lambda: up.value(query) == 2, what="both pages of the Collector in Prometheus")
 
 
 def test_alertmanager_has_its_configuration_and_prometheus_knows_where_it_is(up: Project) -> None:
@@ -176,7 +175,7 @@ def test_alertmanager_has_its_configuration_and_prometheus_knows_where_it_is(up:
     assert (state["Status"], state["ExitCode"]) == ("exited", 0)
     active = json.loads(up.get("prometheus", "/api/v1/alertmanagers"))["data"]["activeAlertmanagers"]
     assert [one["url"] for one in active] == ["http://alertmanager:9093/api/v2/alerts"]
-    wait_for(lambda: up.value('up{job="alertmanager"}') == 1, within_s=SEEN_WITHIN_S, what="Alertmanager is scraped")
+    wait_for(lambda: up.value('up{job="alertmanager"}') == 1, what="Alertmanager is scraped")
 
 
 def test_every_rule_is_evaluated_without_an_error(up: Project) -> None:
@@ -219,7 +218,7 @@ def test_the_demo_is_shown_where_there_is_no_log(up: Project) -> None:
     up.up("--no-deps", "demo", "sidecar", EGO_MCP_LOG_DIR="", COMPOSE_PROFILES="demo")
     for metric, least in (("ego_calls_total", 1000), ("agent_executions_total", 50), ("agent_flow_runs_total", 20)):
         query = f"sum({metric}) > {least}"
-        wait_for(partial(up.value, query), within_s=180, what=f"the demo's {metric} in Prometheus")
+        wait_for(partial(up.value, query), within_s=3 * PATIENCE_S, what=f"the demo's {metric} in Prometheus")
 
 
 def test_the_settings_that_compose_gives_are_valid(up: Project) -> None:
@@ -234,7 +233,7 @@ def test_the_host_is_told_of_and_nothing_of_it_is_mounted(up: Project) -> None:
     def told(metric: str) -> list[dict[str, Any]]:
         return json.loads(up.get("prometheus", "/api/v1/query", query=f'{metric}{{job="host"}}'))["data"]["result"]
 
-    wait_for(lambda: told("system_cpu_utilization_ratio"), within_s=SEEN_WITHIN_S, what="the host is in Prometheus")
+    wait_for(lambda: told("system_cpu_utilization_ratio"), what="the host is in Prometheus")
     (limit,) = told("system_memory_limit_bytes")
     assert limit["metric"].keys() == {"__name__", "job", "instance"}
     assert limit["metric"]["instance"] == "local"

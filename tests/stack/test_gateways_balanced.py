@@ -12,7 +12,7 @@ from egoscope.demo import DemoSettings, write_live
 from tests.pages import DOCS, blocks
 from tests.stack.fleet import collector_of
 from tests.stack.nginx import Nginx
-from tests.stack.processes import free_ports, wait_for
+from tests.stack.processes import ANSWER_S, free_ports, wait_for
 from tests.stack.sidecar import sidecar_on
 from tests.stack.truth import check_exact, contents
 
@@ -30,7 +30,7 @@ def records_taken(gateway: Collector) -> float:
     """Return how many log records a gateway has taken."""
     from urllib.request import urlopen  # noqa: PLC0415
 
-    with urlopen(gateway.metrics_urls[0], timeout=10) as response:
+    with urlopen(gateway.metrics_urls[0], timeout=ANSWER_S) as response:
         return sum(float(count) for count in ACCEPTED.findall(response.read().decode()))
 
 
@@ -79,7 +79,7 @@ def test_a_gateway_of_two_may_go_at_any_time(stack: Stack, way: Way, tmp_path: P
                 before = records_taken(gateways[1])
                 wait_for(lambda: records_taken(gateways[1]) > before + 500, what="the other one takes them all")
                 gateways[0].start()
-                wait_for(lambda: records_taken(gateways[0]) > 0, within_s=40, what="the first one takes records again")
+                wait_for(lambda: records_taken(gateways[0]) > 0, what="the first one takes records again")
             finally:
                 stop.set()
                 writer.join()

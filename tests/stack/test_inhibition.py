@@ -5,7 +5,7 @@ Waiting times are shortened in a copy of its file, nothing else.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from tests.stack.alertmanager import Alertmanager
     from tests.stack.processes import Way
-
-FIRES_WITHIN_S: Final = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -292,7 +290,7 @@ def test_nothing_else_is_held_back(
 ) -> None:
     held.post(cause, other)
     for one in (cause, other):
-        held_messages.first("firing", FIRES_WITHIN_S, **one)
+        held_messages.first("firing", **one)
     held.end(cause)
     held.end(other)
 
@@ -301,10 +299,10 @@ def test_what_is_held_back_is_not_told(held: Alertmanager, held_messages: Webhoo
     cause = labels("AgentErrorBudgetFast", "critical", about="errors", job="agent-9")
     lesser = labels("AgentErrors", "warning", about="errors", job="agent-9")
     held.post(cause, lesser)
-    held_messages.first("firing", FIRES_WITHIN_S, **cause)
+    held_messages.first("firing", **cause)
     assert held_messages.alerts("firing", **lesser) == []
     held.end(cause)
-    held_messages.first("firing", FIRES_WITHIN_S, **lesser)
+    held_messages.first("firing", **lesser)
     held.end(lesser)
 
 
@@ -314,12 +312,12 @@ def test_of_what_is_held_back_no_end_is_told(held: Alertmanager, held_messages: 
     gone = labels("SidecarGone", "critical", about="sidecar", job="egoscope", instance="s", host_name="h20")
     other = labels("WorkersMissing", "critical", about="workers", host_name="h21")
     held.post(missing, other)
-    held_messages.first("firing", FIRES_WITHIN_S, **missing)
+    held_messages.first("firing", **missing)
     held.post(gone)
     wait_for(lambda: held.inhibited(**missing), what="the alert is held back")
     held.end(missing)
     held.end(other)
     # Both are of one group, so a message about the one would hold the other as well.
-    held_messages.first("resolved", FIRES_WITHIN_S, **other)
+    held_messages.first("resolved", **other)
     assert held_messages.alerts("resolved", **missing) == []
     held.end(gone)

@@ -17,7 +17,7 @@ import pytest
 from tests.stack.conftest import missing
 from tests.stack.filled import HOST_NAME, TASKS_LIVE, filled
 from tests.stack.panels import dashboards
-from tests.stack.processes import wait_for
+from tests.stack.processes import ANSWER_S, PATIENCE_S, wait_for
 from tests.stack.questions import asked, looked, named
 from tests.stack.servers import MissingServerError, get_json
 from tests.stack.task_truth import LOST_S, name_of, standing
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 DAYS: Final = 1.3
 RANGES: Final = {"15m": 900, "3h": 10_800, "24h": 86_400}
-SETTLES_WITHIN_S: Final = 60.0
 BUSY: Final = replace(TASKS_LIVE, per_hour=400.0)
 """So many tasks that within minutes somebody has one, and then another."""
 NOT_FILLING: Final = 1e10
@@ -75,7 +74,7 @@ def number(there: Filled, query: Query, at: View) -> float:
 
 
 def rows(there: Filled, sql: str) -> list[Any]:
-    with closing(sqlite3.connect(f"file:{there.koubou}?mode=ro", uri=True, timeout=10)) as db:
+    with closing(sqlite3.connect(f"file:{there.koubou}?mode=ro", uri=True, timeout=ANSWER_S)) as db:
         return db.execute(sql).fetchall()
 
 
@@ -102,7 +101,7 @@ def test_tasks_that_ended_are_as_many_as_in_the_database(there: Filled, range_s:
     def told() -> dict[str, float]:
         return {name: number(there, asked(workers, "Ended", name), at) for name in names}
 
-    wait_for(lambda: told() == ended, within_s=SETTLES_WITHIN_S, what=f"{ended} are told")
+    wait_for(lambda: told() == ended, what=f"{ended} are told")
     success = ended["completed"] / (ended["completed"] + ended["failed"])
     assert number(there, asked(workers, "Success"), at) == pytest.approx(success)
 
@@ -128,7 +127,7 @@ def test_workers_and_the_queue_are_as_the_database_has_them(there: Filled) -> No
         taken = by_state["in_progress"] + by_state["processing"]
         return {"total": now["task_workers"].total(), **state, "waiting": by_state["pending"], "tasks": taken}
 
-    wait_for(lambda: told() == stands(), within_s=SETTLES_WITHIN_S, what="the tiles say what stands in the database")
+    wait_for(lambda: told() == stands(), what="the tiles say what stands in the database")
 
 
 def test_who_is_busy_with_what_is_told_at_once(there: Filled) -> None:
@@ -153,12 +152,12 @@ def test_who_is_busy_with_what_is_told_at_once(there: Filled) -> None:
         return bool(before) and told() == before
 
     # Tasks come by chance, and so does a time without any.
-    wait_for(stands, within_s=4 * SETTLES_WITHIN_S, what="somebody is busy")
+    wait_for(stands, within_s=2 * PATIENCE_S, what="somebody is busy")
     try:
-        wait_for(agree, within_s=2 * SETTLES_WITHIN_S, what="both name the same")
+        wait_for(agree, what="both name the same")
         began = stands()
-        wait_for(lambda: stands() - began, within_s=3 * SETTLES_WITHIN_S, what="a worker has taken another task")
-        wait_for(agree, within_s=2 * SETTLES_WITHIN_S, what="both name the same again")
+        wait_for(lambda: stands() - began, within_s=2 * PATIENCE_S, what="a worker has taken another task")
+        wait_for(agree, what="both name the same again")
     except AssertionError as error:
         error.add_note(f"told {told()}, stands {stands()}")
         raise

@@ -47,9 +47,9 @@ def test_what_loki_and_prometheus_refuse_is_counted_and_its_neighbours_arrive(st
         assert calls_in_prometheus(stack, [instance]) == truth_of(log.read_bytes()).calls()
         assert lines_in_prometheus(stack, [instance]).total() == len(good)
         assert len(span_ids(stack, [instance])) == 30
-        wait_for(lambda: rejected(stack, "logs", since) == 1, within_s=30, what="one refused log record is told")
+        wait_for(lambda: rejected(stack, "logs", since) == 1, what="one refused log record is told")
         # The count of lines and the time of the newest line, each with the edge point before it.
-        wait_for(lambda: 1 <= rejected(stack, "metrics", since) <= 4, within_s=30, what="few refused points are told")
+        wait_for(lambda: 1 <= rejected(stack, "metrics", since) <= 4, what="few refused points are told")
         assert "a back end refused an item for good (signal=logs" in sidecar.said()
 
 
@@ -94,4 +94,4 @@ def test_spans_that_tempo_refuses_are_halved_and_counted_one_by_one(stack: Stack
         assert len(span_ids(stack, [instance])) == 1
         assert calls_in_prometheus(stack, [instance]) == truth_of(log.read_bytes()).calls()
         assert offsets_in_loki(stack, instance) == truth_of(log.read_bytes()).offsets
-        wait_for(lambda: rejected(stack, "traces", since) == 6, within_s=30, what="six refused spans are told")
+        wait_for(lambda: rejected(stack, "traces", since) == 6, what="six refused spans are told")

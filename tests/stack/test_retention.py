@@ -16,7 +16,7 @@ from tests.stack.backends import Loki, Prometheus, Tempo
 from tests.stack.collector import Collector, CollectorPorts
 from tests.stack.conftest import missing
 from tests.stack.fake_tempo import FakeTempo
-from tests.stack.processes import PROCESSES, MissingServerError, free_ports, wait_for
+from tests.stack.processes import ANSWER_S, PROCESSES, MissingServerError, free_ports, wait_for
 from tests.stack.servers import Stack
 from tests.stack.sidecar import append, call, sidecar_on
 from tests.stack.truth import calls_in_prometheus, contents, truth_of
@@ -39,8 +39,6 @@ HASTE: Final = (
 # Instead of once an hour.
 TEMPO_LOOKS: Final = "-backend-scheduler.provider.workbackend-scheduler.retention-interval=5s"
 MINUTES: Final = ("--storage.tsdb.min-block-duration=1m", "--storage.tsdb.max-block-duration=1m")
-
-pytestmark = pytest.mark.timeout(900)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +140,7 @@ def test_old_lines_go_from_loki_and_younger_ones_all_stay(days: Kept) -> None:
         return sorted(today - int(path.name.removeprefix("index_")) for path in index.glob("index_*"))
 
     assert lines(6, 3.5) > 500
-    with urllib.request.urlopen(urllib.request.Request(f"{loki.url}/flush", method="POST"), timeout=30):
+    with urllib.request.urlopen(urllib.request.Request(f"{loki.url}/flush", method="POST"), timeout=ANSWER_S):
         pass
     loki.restart()  # so that the index is handed over now and not in a quarter of an hour
     begun = time.monotonic()

@@ -18,7 +18,7 @@ from tests.stack import legal, legal_agents, legal_tasks
 from tests.stack.hiding_places import NAME, PLACES, SECRET, Place, first_of, item_of, items_of, points_of
 from tests.stack.hiding_places_agents import AGENT_PLACES
 from tests.stack.hiding_places_tasks import TASK_PLACES
-from tests.stack.processes import wait_for
+from tests.stack.processes import ANSWER_S, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ class Sender:
 
     def send(self, signal: str, request: Any) -> None:
         """Send one request and wait for its acknowledgement; a refusal raises grpc.RpcError."""
-        self._channel.unary_unary(f"/{SERVICES[signal]}/Export")(request.SerializeToString(), timeout=20)
+        self._channel.unary_unary(f"/{SERVICES[signal]}/Export")(request.SerializeToString(), timeout=ANSWER_S)
 
     def close(self) -> None:
         """Close the connection."""

@@ -95,7 +95,7 @@ def test_a_trace_is_there_with_its_parents_and_events(traces: Traces) -> None:
         db.record_event(child, EventData(name="step", timestamp=now + 500))
         db.record_span(SpanData(trace_id=trace_id, span_id=root, name="root", start=now, end=now + 2000, status="OK"))
         db.flush()
-    wait_for(lambda: len(traces.spans(trace_id)) == 2, within_s=30, what="the trace is there by its id")
+    wait_for(lambda: len(traces.spans(trace_id)) == 2, what="the trace is there by its id")
     assert traces.spans(trace_id) == {
         "root": (bytes.fromhex(root), b"", []),
         "child": (bytes.fromhex(child), bytes.fromhex(root), ["step"]),
@@ -111,7 +111,7 @@ def test_a_flow_of_illumo_is_found_by_the_trace_id_that_illumo_prints(traces: Tr
     tracer.on_span_end({"trace_id": trace_id, "span_id": flow, "parent_span_id": None, "name": "flow", **times})
     assert tracer.flush()
     tracer.close()
-    wait_for(lambda: len(traces.spans(trace_id)) == 2, within_s=30, what="the trace is there by its id")
+    wait_for(lambda: len(traces.spans(trace_id)) == 2, what="the trace is there by its id")
     spans = traces.spans(trace_id)
     assert spans["node"][1] == spans["flow"][0]
     assert len(spans["flow"][0]) == 8

@@ -34,7 +34,6 @@ STATES: Final = sorted(record.HERE.glob("state-*.sql"))
 STORES: Final = sorted(record.HERE.glob("store-*.sql"))
 EGO_MCP: Final = "ego-mcp"
 KAGURA: Final = "kagura"
-WITHIN_S: Final = 60.0
 
 
 def number(path: Path) -> int:
@@ -87,7 +86,7 @@ def gone_on(dump: Path, directory: Path) -> Generator[tuple[Capture, Truth, int]
             records = len(collector.records(KAGURA)) + len(sent[KAGURA]["records"])
             return spans >= len(whole.ends) + whole.unfinished and records >= rows and sidecar.drained()
 
-        wait_for(all_told, within_s=WITHIN_S, what="every call and every execution is told")
+        wait_for(all_told, what="every call and every execution is told")
         assert sidecar.terminate() == 0
         with contextlib.closing(sqlite3.connect(sidecar.state_dir / "state.db")) as db:
             assert db.execute("PRAGMA user_version").fetchone()[0] == state.SCHEMA_VERSION

@@ -17,7 +17,7 @@ import grpc
 from tests.stack import legal
 from tests.stack.filled import HOST_NAME
 from tests.stack.hiding_places import SECRET, first_of, item_of
-from tests.stack.processes import wait_for
+from tests.stack.processes import ANSWER_S, PATIENCE_S, wait_for
 from tests.stack.sidecar import append, call, now_line, sidecar_on
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from tests.stack.filled import Filled
     from tests.stack.processes import Server
 
-ALERT_S: Final = 120.0
-TOLD_S: Final = 60.0
+ALERT_S: Final = 2 * PATIENCE_S
+TOLD_S: Final = PATIENCE_S
 STUCK_S: Final = 7200.0
 UNPRICED: Final = "a-model-of-my-own"
 FAILURES: Final = 6
@@ -158,7 +158,7 @@ def _leak(there: Filled) -> None:
     item_of(first_of(request)).name = SECRET
     with grpc.insecure_channel(there.collector.endpoint) as channel:
         export = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-        channel.unary_unary(export)(request.SerializeToString(), timeout=20)
+        channel.unary_unary(export)(request.SerializeToString(), timeout=ANSWER_S)
     removed = "sum(egoscope_second_layer_removals_total)"
     wait_for(lambda: there.prometheus.value(removed), within_s=TOLD_S, what="the removal is told")
 
@@ -179,6 +179,6 @@ def _down(there: Filled, server: Server | FakeTempo, signal: str) -> None:
 
 def _told(there: Filled, metric: str) -> bool:
     """Whether the Collector counts at least one."""
-    with urllib.request.urlopen(there.collector.metrics_urls[0], timeout=10) as response:
+    with urllib.request.urlopen(there.collector.metrics_urls[0], timeout=ANSWER_S) as response:
         lines = response.read().decode().splitlines()
     return any(line.startswith(metric) and float(line.rsplit(maxsplit=1)[1]) > 0 for line in lines)

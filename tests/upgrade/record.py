@@ -191,7 +191,7 @@ def _move(state: Path, home: Path, table: str) -> None:
 
 
 def _asked(home: Path, query: str) -> tuple[int]:
-    with contextlib.closing(sqlite3.connect(f"file:{home / 'state.db'}?mode=ro", uri=True, timeout=10)) as db:
+    with contextlib.closing(sqlite3.connect(f"file:{home / 'state.db'}?mode=ro", uri=True, timeout=60)) as db:
         return db.execute(query).fetchone()
 
 
