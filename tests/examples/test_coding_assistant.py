@@ -24,6 +24,7 @@ from examples.multi_agent.flows import run_flow
 from examples.multi_agent.models import RecordedModel
 from examples.multi_agent.summary import at
 from tests.pages import ROOT
+from tests.this_thread import replace_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -321,9 +322,13 @@ child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 open("child", "w").write(str(child.pid))
 time.sleep(600)
 """
-    with pytest.raises(TimeLimitError, match="longer than 2 s"):
-        run_command(program(tmp_path, source), tmp_path, 2)
-    _wait_until(lambda: _is_gone(int((tmp_path / "child").read_text())))
+    command, child = program(tmp_path, source), tmp_path / "child"
+    for limit_s in (2, 10, 60):  # until both have begun, which takes a slow machine a while
+        with pytest.raises(TimeLimitError, match=f"longer than {limit_s} s"):
+            run_command(command, tmp_path, limit_s)
+        if child.exists() and child.read_text():
+            break
+    _wait_until(lambda: _is_gone(int(child.read_text())))
 
 
 @pytest.mark.parametrize(
@@ -357,7 +362,7 @@ def test_output_is_cut_at_its_end_and_secrets_of_the_environment_stay(
 
 
 def _wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 180
     while not condition():
         assert time.monotonic() < deadline, "still running"
         time.sleep(0.02)
@@ -408,7 +413,7 @@ def test_where_writing_fails_a_sentence_says_so_and_nothing_is_left(
         raise PermissionError(errno.EACCES, "Permission denied")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Path, refused, fail)
+        replace_here(patched, Path, refused, fail)
         assert command(shop, tmp_path, "--write", answer="y") == 2
     assert everything(shop) == before, "neither changed nor a temporary file left"
     assert capsys.readouterr().err == (
@@ -482,7 +487,7 @@ def test_ctrl_c_ends_it_with_a_line_and_the_tests_with_it(
     with started(shop, tmp_path) as process:
         _wait_until(lambda: pid.exists() and pid.read_text() != "")
         process.send_signal(sent)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=180)
     assert (process.returncode, said) == (status, "Stopped.\n")
     _wait_until(lambda: _is_gone(int(pid.read_text())))
     assert not [*(tmp_path / "tmp").iterdir()], "the copy is gone too"
@@ -493,7 +498,7 @@ def test_a_program_that_hangups_shall_not_end_goes_on(shop: Path, tmp_path: Path
     (shop / "tests" / "test_cart.py").write_text("import os, signal\nos.kill(os.getppid(), signal.SIGHUP)\n")
     source = "signal.signal(signal.SIGHUP, signal.SIG_IGN)"
     with started(shop, tmp_path, source) as process:
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=180)
     assert (process.returncode, said) == (0, "")
 
 

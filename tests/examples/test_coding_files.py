@@ -17,6 +17,7 @@ from examples.multi_agent.coding_assistant.patching import MOST_DIFF_CHARACTERS,
 from examples.multi_agent.coding_assistant.workspace import MOST_BYTES, Reason, WorkspaceInspectorNode, preview
 from examples.multi_agent.coding_assistant.writing import write
 from examples.multi_agent.errors import ExampleError, PatchError, WriteError
+from tests.this_thread import replace_here
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ def test_what_may_not_be_read_says_so(
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
         return real(path, *arguments, **named)
 
-    monkeypatch.setattr(where, refused, refuse)
+    replace_here(monkeypatch, where, refused, refuse)
     found = inspect(tmp_path)
     assert [one["path"] for one in found["structure"]] == ["a.py"]
     assert found["structure_excluded"] == [{"path": listed, "reason": "permission_denied"}]
@@ -334,7 +335,7 @@ def test_of_several_files_none_is_written_where_one_cannot_be(shop: Path, monkey
         except StopIteration:
             raise OSError(errno.ENOSPC, "No space left on device") from None
 
-    monkeypatch.setattr(tempfile, "mkstemp", make)
+    replace_here(monkeypatch, tempfile, "mkstemp", make)
     with pytest.raises(WriteError, match=r"^shop/prices.py could not be written: No space left"):
         write(shop, change, lambda _: "y")
     assert everything(shop) == before

@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from docker.errors import APIError, NotFound
+from requests.exceptions import ChunkedEncodingError, ReadTimeout
 from requests.exceptions import ConnectionError as NoAnswerError
-from requests.exceptions import ReadTimeout
 from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
+from urllib3.exceptions import ProtocolError
 
 from tests.stack.processes import CHECK_S, STOP_S, MissingServerError, log_of
 from tools import images
@@ -220,8 +221,11 @@ class Contained:
                 self._made.stop()
 
     def _copy_log(self, log: Path) -> None:
-        """Write what it says into its file as it says it, to the end."""
-        with log.open("ab", buffering=0) as file:
+        """Write what it says into its file as it says it, to the end or until it is removed meanwhile."""
+        with (
+            log.open("ab", buffering=0) as file,
+            contextlib.suppress(APIError, NoAnswerError, ReadTimeout, ChunkedEncodingError, ProtocolError),
+        ):
             for said in self._container.logs(stream=True, follow=True):
                 file.write(said)
 

@@ -37,8 +37,9 @@ if TYPE_CHECKING:
 
     from tests.stack.servers import Stack
 
-VISIBLE_WITHIN_S: Final = 3.0
-"""Far above what is measured (and printed), for a machine that has other work to do."""
+VISIBLE_WITHIN_S: Final = 15.0
+"""Far above what is measured (and printed), for a slow machine that has other work to do."""
+ENDS_WITHIN_S: Final = 30.0
 
 
 @dataclass(frozen=True)
@@ -149,12 +150,6 @@ def test_the_second_layer_had_nothing_to_remove(whole: Whole) -> None:
     assert {place: count for place, count in whole.removals.items() if count} == {}
 
 
-def visible_after(is_there: Callable[[], bool], since: float, what: str) -> float:
-    """Return the seconds from `since` (monotonic) until the condition came true."""
-    wait_for(is_there, within_s=20, what=what)
-    return time.monotonic() - since
-
-
 def latency_of_a_line(stack: Stack, log: Path, instance: Callable[[], str | None]) -> tuple[float, float]:
     """Append one failing call's two lines; return the seconds until Loki and Prometheus show them."""
     offset = log.stat().st_size if log.exists() else 0
@@ -256,7 +251,7 @@ def test_sigterm_ends_within_seconds_and_loses_nothing(stack: Stack, tmp_path: P
         wait_for(lambda: any(offset for _, offset in sidecar.positions().values()), what="reading has begun")
         begun = time.monotonic()
         assert sidecar.terminate() == 0
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - begun < ENDS_WITHIN_S
         assert not sidecar.drained(), "it ended before SIGTERM came: nothing was tried"
         sidecar.start()
         sidecar.wait_until_drained()

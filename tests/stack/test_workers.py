@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.stack.servers import Stack
     from tests.stack.task_scene import Scene
 
-LOST_S: Final = 8.0
+LOST_S: Final = 20.0
 """A heartbeat is of a whole second: so much less one is left to see that a worker is not lost as yet."""
 _WAITS_FOR_EVER: Final = "import sys; sys.stdin.read()"
 

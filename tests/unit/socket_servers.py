@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from websockets.sync.server import serve
 
+from tests.stack.processes import free_ports
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Generator
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 CANARY: Final = "CANARY-SOCKET-5b1d0f7c"
 """Stands in everything these servers say."""
 _MUTE: Final = logging.Logger("mute", logging.CRITICAL + 1)  # noqa: LOG001 (what a server under test logs is no matter)
-_PATIENCE_S: Final = 30.0
+_PATIENCE_S: Final = 180.0
 
 
 def until(condition: Callable[[], object], what: str, *, within_s: float = _PATIENCE_S) -> None:
@@ -104,6 +106,6 @@ def raw_server(answer: Callable[[socket.socket], None], *, port: int = 0) -> Gen
 
 
 def free_port() -> int:
-    """Return a port on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        return unused.getsockname()[1]
+    """Return a port on which nothing listens, nor will before it is used."""
+    (port,) = free_ports(1)
+    return port

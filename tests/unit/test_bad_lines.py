@@ -10,6 +10,7 @@ from ego_lines import START_MS, completed, invoked, said, stamp
 
 from egoscope.redaction import AuditKey
 from egoscope.rules import Action
+from tests.own_process import alone
 
 GOOD = said(0, "Routing tool call")
 NO_RECORDS = [
@@ -110,18 +111,20 @@ def test_a_clock_that_steps_back_is_counted_and_costs_no_line() -> None:
 def test_a_large_line_is_read_without_memory_for_what_could_not_leave() -> None:
     """The line itself is there already; reading it takes but a little more."""
     line = invoked(0, content="x" * 8_000_000)
+    spans, bodies, peak = alone(read_measured, line)
+    assert spans == []
+    assert bodies == ["remember called"]
+    assert peak < len(line) / 4
+
+
+def read_measured(line: bytes) -> tuple[list[str], list[str], int]:
+    """Return the spans and the log records of a line, and the most memory that its reading took."""
     converting = Converting()
-    tracing = tracemalloc.is_tracing()
     tracemalloc.start()
-    tracemalloc.reset_peak()
     before, _ = tracemalloc.get_traced_memory()
     converting.batch([line])
     peak = tracemalloc.get_traced_memory()[1] - before
-    if not tracing:
-        tracemalloc.stop()
-    assert [span.name for span in converting.sent.spans] == []
-    assert converting.sent.bodies() == ["remember called"]
-    assert peak < len(line) / 4
+    return [span.name for span in converting.sent.spans], converting.sent.bodies(), peak
 
 
 def test_of_a_large_line_the_call_is_known_and_its_privacy_too() -> None:

@@ -200,9 +200,9 @@ def test_the_loop_goes_on_by_itself_when_the_back_end_is_back(outbox: Outbox) ->
     exporter = Scripted(answer)
     thread = threading.Thread(target=delivery(outbox, exporter).run, args=(wake, stop))
     thread.start()
-    assert done.wait(10)
+    assert done.wait(180)
     stop.set()
     wake.set()
-    thread.join(10)
+    thread.join(180)
     assert not thread.is_alive()
     assert [moments(data) for _, data in exporter.received] == [[1], [1], [1], [2]]

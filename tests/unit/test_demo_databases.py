@@ -9,7 +9,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -35,6 +34,7 @@ from egoscope.demo.illumo_life import FLOWS
 from egoscope.demo.kagura_agents import AGENTS, MODELS
 from egoscope.errors import ConfigError
 from tests.played import MONDAY, NOON, Clock, Row, dump, recorded, rows
+from tests.stack.processes import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -448,12 +448,10 @@ def test_a_live_demo_ends_when_asked_with_nothing_left_running(tmp_path: Path) -
 
     with subprocess.Popen(command, stderr=subprocess.PIPE) as demo:
         try:
-            deadline = time.monotonic() + 60
-            while not is_running():
-                assert demo.poll() is None, "the demo ended by itself"
-                assert time.monotonic() < deadline, "no execution was running, or no worker there, after a minute"
+            wait_for(lambda: demo.poll() is not None or is_running(), what="an execution is running, a worker there")
+            assert demo.poll() is None, "the demo ended by itself"
             demo.send_signal(signal.SIGTERM)
-            _, said = demo.communicate(timeout=30)
+            _, said = demo.communicate(timeout=180)
         finally:
             demo.kill()
     assert demo.returncode == 0

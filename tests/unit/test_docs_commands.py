@@ -90,7 +90,7 @@ def run(commands: str, directory: Path, typed: str = "") -> tuple[int, str]:
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
     return done.returncode, done.stdout
 

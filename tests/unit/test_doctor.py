@@ -33,6 +33,8 @@ from egoscope.sources import roster
 from egoscope.sources.discovery import Discovery, Problem, Reason
 from egoscope.wiring import Sidecar
 from tests.other_user import as_nobody
+from tests.stack.processes import free_ports
+from tests.this_thread import replace_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 
 CANARY = "canary-8f1c20d7"
 NOW = datetime.now(UTC)
+PATIENT_S = 60.0
 FLAGS = {
     "web.enable-otlp-receiver": "true",
     "enable-feature": "exemplar-storage,promql-extended-range-selectors",
@@ -69,6 +72,14 @@ def line(when: datetime = NOW, **more: object) -> bytes:
     """One line of a log, with a private word in it."""
     fields = {"timestamp": when.isoformat(), "level": "INFO", "logger": "ego_mcp.server", "message": CANARY, **more}
     return orjson.dumps(fields) + b"\n"
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction]
+    """A server that answers is waited for on a slow machine, too: longer than a user would wait for doctor."""
+    monkeypatch.setitem(web.get.__kwdefaults__, "timeout_s", PATIENT_S)
+    monkeypatch.setattr(collector, "REQUEST_S", PATIENT_S)
+    monkeypatch.setattr(command, "NETWORK_S", PATIENT_S)
 
 
 @pytest.fixture
@@ -144,10 +155,9 @@ def zeroed(path: Path) -> None:
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    """Return a loopback port that nobody listens on, nor will before it is used."""
+    (port,) = free_ports(1)
+    return port
 
 
 Pages = dict[str, tuple[int, bytes]]
@@ -363,7 +373,7 @@ def test_a_state_directory_open_to_others_gets_the_command_that_closes_it(tmp_pa
 
 
 def test_a_state_directory_that_cannot_be_written_to_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "access", never)
+    replace_here(monkeypatch, os, "access", never)
     finding = the_one(local.check_state_dir(tmp_path / "new", outbox_limit_bytes=0), Mark.FAIL)
     assert finding.sentence == f"{tmp_path} cannot be written to"
 
@@ -671,13 +681,12 @@ def test_a_server_that_never_answers_costs_no_more_than_the_limit(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(command, "NETWORK_S", 0.2)
-    monkeypatch.setattr(web, "REQUEST_S", 30.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         where = f"127.0.0.1:{silent.getsockname()[1]}"
         urls = dict.fromkeys(("prometheus_url", "loki_url", "tempo_url", "collector_health_url"), f"http://{where}")
         started = time.monotonic()
         found = everything(settings.model_copy(update={"backend": "collector", "collector_endpoint": where, **urls}))
-        assert time.monotonic() - started < 15, "half of what one server may take"
+        assert time.monotonic() - started < PATIENT_S / 2, "half of what one server may take"
     assert "no further answer within" in said(found)
 
 

@@ -16,7 +16,7 @@ from egoscope.health import HealthServer
 def read(port: int, page: str) -> tuple[int, dict[str, str]]:
     """Return status and body of a page."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{page}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{page}", timeout=60) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         with error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from egoscope.redaction import AuditKey
 from egoscope.rules import Action
 from egoscope.sources.illumo import SOURCE, SOURCE_EVENTS, IllumoFormat
 from egoscope.sources.row_format import Times, UnreadableRow
+from tests.own_process import alone
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,13 +67,15 @@ def test_what_is_no_time_makes_no_record(written: object) -> None:
         assert illumo.times("spans", began) == UnreadableRow("no_time")
 
 
-def test_the_time_zone_of_the_machine_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patched:
-        patched.setenv("TZ", "Asia/Tokyo")
-        time.tzset()
-        found = illumo_format().times("spans", span("draft", 1, 2))
+def test_the_time_zone_of_the_machine_changes_nothing() -> None:
+    assert alone(times_in_tokyo) == Times(START_NS + SECOND_NS, START_NS + 2 * SECOND_NS)
+
+
+def times_in_tokyo() -> Times | UnreadableRow:
+    os.environ["TZ"] = "Asia/Tokyo"
     time.tzset()
-    assert found == Times(START_NS + SECOND_NS, START_NS + 2 * SECOND_NS)
+    assert time.localtime().tm_gmtoff == 9 * 3600
+    return illumo_format().times("spans", span("draft", 1, 2))
 
 
 def test_a_span_without_an_end_runs_and_another_ended_when_it_says() -> None:

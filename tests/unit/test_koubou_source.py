@@ -12,6 +12,7 @@ from koubou_rows import KEY, SECRET, START_S, Koubou, S, Watching, build_format,
 from egoscope.policies import load_policy
 from egoscope.sources.koubou import SOURCE, SOURCE_WORKERS, TASKS, KoubouFormat
 from egoscope.sources.row_format import Times, UnreadableRow
+from tests.this_thread import replace_here
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -152,12 +153,12 @@ def test_no_private_column_is_ever_selected(tmp_path: Path, monkeypatch: pytest.
     koubou.register("worker_0")
     koubou.create("task_1")
     watching = Watching(koubou)
-    monkeypatch.setattr("egoscope.sources.databases.sqlite3.connect", traced)
+    replace_here(monkeypatch, sqlite3, "connect", traced)
     watching.look()
     monkeypatch.undo()
     koubou.now += 1
     koubou.take("task_1")
-    monkeypatch.setattr("egoscope.sources.databases.sqlite3.connect", traced)
+    replace_here(monkeypatch, sqlite3, "connect", traced)
     watching.look().restarted().look()
     selected = " ".join(statements)
     assert "task_master" in selected
@@ -305,7 +306,7 @@ def _queries(koubou: Koubou, folder: Path) -> list[str]:
         return db
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("egoscope.sources.databases.sqlite3.connect", traced)
+        replace_here(patch, sqlite3, "connect", traced)
         watching = Watching(koubou).look()
         watching.feed.close()
     found = [one for one in dict.fromkeys(statements) if "GROUP BY" in one and "task_master" in one]

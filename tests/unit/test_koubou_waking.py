@@ -16,11 +16,12 @@ from kept import Scripted
 from socket_servers import CANARY, free_port, raw_server, until, websocket_server
 from websockets.protocol import State
 
+from egoscope.cli import doctor
 from egoscope.cli.demo import KOUBOU_FILE
-from egoscope.cli.doctor import examine
 from egoscope.config import load_settings
 from egoscope.convert import catalogue as c
 from egoscope.demo import DatabaseSettings, koubou_canaries, write_koubou_history
+from egoscope.doctor import koubou
 from egoscope.doctor.finding import Mark
 from egoscope.wiring import Sidecar
 from tests.planted import found
@@ -112,7 +113,7 @@ def test_a_change_is_looked_at_when_a_message_comes_and_not_before(tmp_path: Pat
                 before = -1
                 while before != len(exporter.accepted):
                     before = len(exporter.accepted)
-                    threading.Event().wait(0.5)
+                    threading.Event().wait(1.5)
                 task_id = f"task_0000{number}"
                 create(database, task_id)
                 threading.Event().wait(0.5)
@@ -178,11 +179,14 @@ def test_a_sidecar_that_is_told_to_stop_does_not_wait_for_a_socket(tmp_path: Pat
         with running(settings(tmp_path / "state", database, server.url)) as exporter:
             until(lambda: server.connections and told(exporter).bodies(), "a handshake")
             began = time.monotonic()
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 8, "a handshake may take ten seconds"
 
 
 def about_the_socket(of: Settings) -> list[Finding]:
-    findings = [finding for _, section in examine(of, time.time()) for finding in section]
+    with pytest.MonkeyPatch.context() as patient:  # a slow machine is: longer than a user would wait for doctor
+        patient.setattr(koubou, "REQUEST_S", 60.0)
+        patient.setattr(doctor, "NETWORK_S", 60.0)
+        findings = [finding for _, section in doctor.examine(of, time.time()) for finding in section]
     return [finding for finding in findings if "WebSocket" in finding.subject]
 
 

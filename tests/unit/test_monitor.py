@@ -264,7 +264,7 @@ class TestCommand:
                 else:
                     process.send_signal(signal.SIGINT)
                 seen += _read_until(main, b"\x1b[?1049l")
-                assert process.wait(timeout=60) == 0
+                assert process.wait(timeout=180) == 0
             finally:
                 process.kill()
         assert b"\x1b[?1049h" in seen  # drawn on the alternate screen, which was left: what was there before is back
@@ -274,7 +274,7 @@ class TestCommand:
         os.close(sub)
 
 
-def _read_until(fd: int, wanted: bytes, timeout_s: float = 60) -> bytes:
+def _read_until(fd: int, wanted: bytes, timeout_s: float = 180) -> bytes:
     """Read from a terminal until it has shown `wanted`."""
     seen = b""
     until = time.monotonic() + timeout_s

@@ -293,12 +293,12 @@ def test_a_real_terminal_is_browsed_with_arrows_and_given_back(
     seen += read_until(main, b"cost by day")
     os.write(main, b"q")
     seen += read_until(main, b"\x1b[?1049l")
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=180) == 0
     assert b"Traceback" not in seen
     assert termios.tcgetattr(main) == before
 
 
-def read_until(fd: int, wanted: bytes, timeout_s: float = 60) -> bytes:
+def read_until(fd: int, wanted: bytes, timeout_s: float = 180) -> bytes:
     """Read from a terminal until it has shown `wanted`."""
     seen = b""
     until = time.monotonic() + timeout_s

@@ -11,6 +11,7 @@ import pytest
 from row_scene import MARKS, NOW_S, RENUMBER, RUNS, T0, Follower, RunsFormat, S, mark, run, stop, vacuum, write
 
 from egoscope.sources import database_roster, followed_database
+from tests.this_thread import replace_here
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -305,7 +306,11 @@ def test_a_copy_that_was_set_aside_is_not_opened_again_while_nothing_changes(
 ) -> None:
     shutil.copy(path, tmp_path / "b.db")
     follower = Follower(tmp_path).everything()
-    monkeypatch.setattr(sqlite3, "connect", None)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    replace_here(monkeypatch, sqlite3, "connect", refuse)
     follower.feed.scan()
     assert follower.reasons() == ["COPY"]
 

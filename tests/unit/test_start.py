@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.this_thread import replace_here
+
 if TYPE_CHECKING:
     from types import ModuleType
 
@@ -181,7 +183,7 @@ def test_the_time_zone_is_this_machines_by_name_and_utc_where_it_has_none(
     def resolved(_path: Path) -> Path:
         return Path(place)
 
-    monkeypatch.setattr(start.Path, "resolve", resolved)
+    replace_here(monkeypatch, Path, "resolve", resolved)
     assert start.timezone() == zone
 
 

@@ -41,7 +41,7 @@ def egoscope(home: Path, *command: str, **environment: str) -> tuple[str, str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout, done.stderr

@@ -33,10 +33,13 @@ from egoscope.otlp.client import Accepted, Refused, Rejected, Signal, Unavailabl
 from egoscope.store import schema
 from egoscope.store.queries import StoreReader
 from egoscope.store.sqlite import EmbeddedStore
+from tests.own_process import alone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from egoscope.otlp.client import Outcome
 
 REQUESTS = [
     pytest.param(Signal.TRACES, trace_request([span(1), span(2, failed=True)]), id="traces"),
@@ -49,6 +52,18 @@ REQUESTS = [
 def path(tmp_path: Path) -> Path:
     """Where the store is."""
     return tmp_path / "store.db"
+
+
+def sent_without_room(path: Path, request: bytes) -> Outcome:
+    """Return what a store answers whose files may grow by little; the limit is one of the whole process."""
+    used = max(file.stat().st_size for file in path.parent.iterdir())
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    with EmbeddedStore(path) as store:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (used + 50_000, limits[1]))
+        outcome = store.send(Signal.LOGS, request)
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    return outcome
 
 
 @pytest.fixture
@@ -214,16 +229,7 @@ class TestUnavailable:
         """A limit on file size fails writes as a full disk does: in the middle of a transaction."""
         assert store.send(Signal.TRACES, trace_request([span(1)])) == Accepted()
         large = log_request([record(n, body="x" * 1000) for n in range(500)])
-        used = max(file.stat().st_size for file in path.parent.iterdir())
-        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-        before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (used + 50_000, limits[1]))
-        try:
-            outcome = store.send(Signal.LOGS, large)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-            signal.signal(signal.SIGXFSZ, before)
-        assert isinstance(outcome, Unavailable)
+        assert isinstance(alone(sent_without_room, path, large), Unavailable)
         assert rows(path, "logs") == []
         assert store.send(Signal.LOGS, large) == Accepted()
         assert len(rows(path, "logs")) == 500

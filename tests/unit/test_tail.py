@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from log_scene import HEAD_BYTES, Scene, lines, long, rest_of
+from open_handles import open_handles
 
 from egoscope.sources.discovery import Reason
+from tests.this_thread import replace_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -311,12 +313,6 @@ def test_a_file_is_live_for_a_while_after_it_grew(scene: Scene) -> None:
     assert not file.live
 
 
-def open_handles(folder: Path) -> int:
-    """Return how many files below a folder this process holds open."""
-    links = Path("/proc/self/fd").iterdir()
-    return sum(str(folder) in str(link.readlink()) for link in links if link.is_symlink())
-
-
 def test_old_files_that_are_read_hold_no_handle_and_are_read_on_when_they_grow(scene: Scene) -> None:
     for number in range(50):
         scene.write(f"{number}", long(f"{number}"), age_s=90_000)
@@ -346,8 +342,8 @@ def test_an_unchanged_old_file_is_not_opened_by_a_scan(scene: Scene, monkeypatch
     def refuse(*_: object) -> bytes:
         raise AssertionError
 
-    monkeypatch.setattr(os, "open", refuse)
-    monkeypatch.setattr(os, "pread", refuse)
+    replace_here(monkeypatch, os, "open", refuse)
+    replace_here(monkeypatch, os, "pread", refuse)
     assert list(scene.tail.scan()) == []
 
 
@@ -423,7 +419,7 @@ def test_a_directory_without_permission_is_a_problem_and_its_neighbour_is_read(
             raise PermissionError(errno.EACCES, "denied")
         return scandir(path)
 
-    monkeypatch.setattr(os, "scandir", refusing)
+    replace_here(monkeypatch, os, "scandir", refusing)
     scene.tail_of(str(locked), str(scene.folder))
     assert scene.read() == lines("one")
     assert [(p.path, p.reason) for p in scene.tail.problems()] == [(str(locked), Reason.DENIED)]
@@ -450,7 +446,7 @@ def test_a_file_that_cannot_be_opened_is_tried_again(
         return real_open(path, flags)
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "open", refusing)
+        replace_here(patch, os, "open", refusing)
         assert scene.read() == lines("good")
         assert scene.reasons() == reasons
     assert scene.read() == lines("bad")
@@ -465,7 +461,7 @@ def test_a_read_error_is_a_problem_until_reading_works_again(scene: Scene, monke
         raise OSError(errno.EIO, "broken disk")
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "pread", broken)
+        replace_here(patch, os, "pread", broken)
         assert file.read(100) is None
         assert scene.reasons() == [Reason.UNREADABLE]
     assert scene.read() == lines("one")
@@ -503,6 +499,6 @@ def test_a_long_half_line_is_not_read_again_with_each_byte_that_comes(
         cost[0] += len(block)
         return block
 
-    monkeypatch.setattr(os, "pread", counting)
+    replace_here(monkeypatch, os, "pread", counting)
     assert file.read(1 << 20) is None
     assert cost[0] == 10

@@ -11,6 +11,7 @@ import pytest
 from log_scene import Scene, lines, long
 
 from egoscope.sources.discovery import Discovery, Reason
+from tests.this_thread import replace_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +46,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         paths.append(path)
         return real_open(path, flags)
 
-    monkeypatch.setattr(os, "open", noting)
+    replace_here(monkeypatch, os, "open", noting)
     return paths
 
 
@@ -181,7 +182,7 @@ def test_a_file_that_cannot_be_opened_when_it_is_found_is_tried_again(
         return real_open(path, flags)
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "open", refusing)
+        replace_here(patch, os, "open", refusing)
         assert scene.read() == lines("good")
         assert scene.reasons() == [Reason.DENIED]
     assert scene.read() == lines("two")
@@ -273,7 +274,7 @@ def test_a_directory_is_searched_once_and_not_at_all_when_every_file_is_there(
         looks[0] += 1
         return scandir(folder)
 
-    monkeypatch.setattr(os, "scandir", counting)
+    replace_here(monkeypatch, os, "scandir", counting)
     costs: list[int] = []
     for _ in range(2):
         scene.tail_of(str(scene.folder), known=known)

@@ -147,14 +147,15 @@ def test_spans_are_sent_by_themselves_when_a_batch_is_full_or_time_has_passed(te
 
 def test_recording_never_waits_for_a_server_that_hangs(counted: Counted) -> None:
     counted.next_answers = [Answer.NEVER] * 4
-    with db_of(counted, batch_size=1, timeout_s=3.0) as db:
+    with db_of(counted, batch_size=1, timeout_s=60.0) as db:
         db.record_span(span(1))
         wait_for(lambda: len(counted.times) == 1, what="the thread hangs in a call")
         begun = time.monotonic()
         for number in range(2, 200):
             db.record_span(span(number))
-        assert time.monotonic() - begun < 2.5
+        assert time.monotonic() - begun < 30
         counted.next_answers = []
+        counted.answer = Answer.ACCEPT  # the one that hangs is let go, and sent again
     assert len(counted.spans()) == 199
 
 
@@ -245,9 +246,10 @@ def test_events_without_a_span_are_logged_at_close(tempo: FakeTempo, caplog: pyt
 
 
 def test_close_leaves_no_thread(tempo: FakeTempo) -> None:
+    before = set(threading.enumerate())
     with db_of(tempo):
-        assert any(thread.name == "tempo-tracer-db" for thread in threading.enumerate())
-    assert not any(thread.name == "tempo-tracer-db" for thread in threading.enumerate())
+        (own,) = (thread for thread in set(threading.enumerate()) - before if thread.name == "tempo-tracer-db")
+    assert not own.is_alive()
 
 
 def test_what_is_still_connected_is_sent_when_the_interpreter_ends(tempo: FakeTempo) -> None:

@@ -178,10 +178,10 @@ def test_the_running_sidecar_sends_what_is_written_and_ends_when_asked(tmp_path:
     try:
         with log.open("ab") as file:
             file.write(invoked(0) + b"\n" + completed(40) + b"\n")
-        assert arrived.wait(20)
+        assert arrived.wait(180)
     finally:
         sidecar.stop()
-        running.join(30)
+        running.join(180)
     assert not running.is_alive()
     assert [signal for signal, _ in exporter.accepted].count(Signal.TRACES) == 1
 
@@ -203,10 +203,10 @@ def test_the_first_points_of_a_run_are_of_now_though_the_log_is_old(tmp_path: Pa
     running = threading.Thread(target=sidecar.run)
     running.start()
     try:
-        assert counted.wait(20)
+        assert counted.wait(180)
     finally:
         sidecar.stop()
-        running.join(30)
+        running.join(180)
     first = Sent()
     first.add(Signal.METRICS, next(request for signal, request in exporter.accepted if signal is Signal.METRICS))
     ((series, points),) = first.points.items()
