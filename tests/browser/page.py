@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import BrowserContext, Page, Playwright, Response
 
-SETTLED_S: Final = 90.0
+SETTLED_S: Final = 270.0
 """How long a dashboard may take until no panel is loading any more; the machine may have other work to do."""
 GROW_STEPS: Final = 6
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from tests.planted import found
 from tests.stack.processes import wait_for
-from tests.stack.truth import YEARS_S
+from tests.stack.truth import long_ago_s
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -48,6 +48,6 @@ def check_nothing_leaked(stack: Stack, sidecar: SidecarProcess, secrets: Sequenc
     assert not found(secrets, sidecar.state_bytes())
     assert not found(secrets, sidecar.said().encode())
     now_s = time.time()
-    assert not found(secrets, stack.loki.everything(now_s - YEARS_S / 10, now_s).encode())
+    assert not found(secrets, stack.loki.everything(long_ago_s(), now_s).encode())
     assert not found(secrets, stack.prometheus.everything().encode())
     assert not found(secrets, stack.tempo.raw())

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from tests.stack.processes import ANSWER_S
-from tests.stack.truth import YEARS_S, span_ids
+from tests.stack.truth import YEARS_S, long_ago_s, span_ids
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
@@ -167,7 +167,7 @@ def entries_in_loki(stack: Stack, instance: str) -> list[str]:
     """Return the lines of one instance; one that stands twice is there twice."""
     now_s = time.time()
     selector = f'{{service_instance_id="{instance}"}}'
-    return [entry.line for entry in stack.loki.entries(selector, now_s - YEARS_S / 10, now_s + 90_000)]
+    return [entry.line for entry in stack.loki.entries(selector, long_ago_s(), now_s + 90_000)]
 
 
 def check_rows_exact(stack: Stack, truth: RowTruth, instances: Iterable[str], *, spans_once: bool = False) -> None:

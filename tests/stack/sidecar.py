@@ -179,6 +179,18 @@ class SidecarProcess:
             error.add_note(self.log_tail())
             raise
 
+    def wait_until_sent(self) -> None:
+        """Return when all that stands in the log now is sent; somebody may go on writing, so something always waits."""
+        written = {path: complete_bytes(path) for path in self.files()}
+        wait_for(lambda: all(self.position(path) >= end for path, end in written.items()), what="it is read")
+        newest = self._waiting("max")
+        wait_for(lambda: (self._waiting("min") or newest + 1) > newest, what="it is sent")
+
+    def _waiting(self, which: str) -> int:
+        """Return the number of the newest or the oldest request that waits; 0 where none does. Numbers only grow."""
+        with self._state() as db:
+            return int(db.execute(f"SELECT coalesce({which}(id), 0) FROM outbox").fetchone()[0])
+
     def state_bytes(self) -> bytes:
         """Return everything in its state directory, to search for what must not be there."""
         return b"".join(path.read_bytes() for path in sorted(self.state_dir.rglob("*")) if path.is_file())
@@ -188,7 +200,7 @@ class SidecarProcess:
         path = self.state_dir / "state.db"
         if not path.exists() or not path.stat().st_size:  # not started yet: nothing is known
             with contextlib.closing(sqlite3.connect(":memory:")) as db:
-                db.executescript("CREATE TABLE instances (source, feed, checkpoint); CREATE TABLE outbox (size);")
+                db.executescript("CREATE TABLE instances (source, feed, checkpoint); CREATE TABLE outbox (id, size);")
                 yield db
             return
         with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=ANSWER_S)) as db:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tests.stack.processes import Server, Way
 
 ADDRESSES: Final = "Addresses"
-TAIL_S: Final = 10.0
+TAIL_S: Final = 30.0
 ASKS_ALL: Final = "Ask a server"
 LATER: Final = {
     "Every metric": "the sidecar tells of itself every 15 s",

@@ -24,7 +24,7 @@ from tests.stack.hiding_places import NAME, PLACES, Place, first_of
 from tests.stack.processes import free_ports, wait_for
 from tests.stack.servers import REPOSITORY
 from tests.stack.test_second_layer import Sender, legal_request, secrets_in
-from tests.stack.truth import YEARS_S, check_exact, contents, span_ids, truth_of
+from tests.stack.truth import YEARS_S, check_exact, contents, long_ago_s, span_ids, truth_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
@@ -92,7 +92,7 @@ def test_each_machine_is_told_by_its_name_and_its_counts_are_its_logs(
         whole = truth_of(*logs.values())
         assert calls_of(stack, host) == whole.calls()
         selector = f'{{service_name="ego-mcp"}} | host_name="{host}"'
-        entries = stack.loki.entries(selector, time.time() - YEARS_S / 10, time.time() + 60)
+        entries = stack.loki.entries(selector, long_ago_s(), time.time() + 60)
         there = Counter(entry.labels["service_instance_id"] for entry in entries)
         assert there == {instance: len(truth_of(content).lines) for instance, content in logs.items()}
         assert hosts_of_spans(stack, logs) == {host}
@@ -112,7 +112,7 @@ def test_nothing_private_passes_and_neither_layer_behind_the_first_had_to_step_i
 ) -> None:
     secrets = [secret for run in RUNS for secret in canaries_of(run)]
     assert found(secrets, b"".join(content for logs in told.values() for content in logs.values()))
-    loki = stack.loki.everything(time.time() - YEARS_S / 10, time.time() + 60)
+    loki = stack.loki.everything(long_ago_s(), time.time() + 60)
     for output in (loki.encode(), stack.prometheus.everything().encode(), stack.tempo.raw()):
         assert found(secrets, output) == []
     assert {place: count for place, count in fleet.removals().items() if count} == {}

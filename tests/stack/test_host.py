@@ -176,12 +176,19 @@ def test_levels_are_the_kernels_own(stack: Stack, collector_with: CollectorWith,
         assert value is not None, metric
         return value
 
-    memory = kernel("meminfo")
-    limit, available = memory["MemTotal"][0] * 1024, memory["MemAvailable"][0] * 1024
+    limit = kernel("meminfo")["MemTotal"][0] * 1024
     assert told("system_memory_limit_bytes") == limit
-    assert told("system_linux_memory_available_bytes") == pytest.approx(available, rel=0.1)
-    assert told("system_memory_utilization_ratio", state="used") == pytest.approx(1 - available / limit, abs=0.1)
-    assert told("system_memory_usage_bytes", state="used") == pytest.approx(limit - available, rel=0.5)
+
+    def memory_agrees() -> bool:
+        """By and by: another test may have started a server since the last look."""
+        available = kernel("meminfo")["MemAvailable"][0] * 1024
+        return (
+            told("system_linux_memory_available_bytes") == pytest.approx(available, rel=0.1)
+            and told("system_memory_utilization_ratio", state="used") == pytest.approx(1 - available / limit, abs=0.1)
+            and told("system_memory_usage_bytes", state="used") == pytest.approx(limit - available, rel=0.5)
+        )
+
+    wait_for(memory_agrees, what="the memory is the kernel's")
     disk = os.statvfs("/")
     used = disk.f_blocks - disk.f_bfree
     whole = used + disk.f_bavail
@@ -206,7 +213,7 @@ def test_a_busy_processor_is_seen_busy(stack: Stack, collector_with: CollectorWi
         begun = kernel("stat")["cpu"]
         since = fresh(stack, host)
         until = since
-        while until < since + 3:
+        while until < since + 10:  # long enough that what others do at its ends counts for little
             until = fresh(stack, host)
         ended = kernel("stat")["cpu"]
     finally:

@@ -1,7 +1,8 @@
 """Every question that the committed dashboards ask, asked of the real servers, filled with a week of the demo's life.
 
 A dashboard that is opened asks all its questions at once, and people wait: each must be answered within LIMIT_S on a
-machine that has other work to do, and with data. What is empty while all is well gets some trouble to show first.
+machine that has other work to do, and with data. What is empty while all is well gets some trouble to show first. On a
+slow machine that is over when the last questions about a quarter of an hour are asked: they are asked as of then, too.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from tests.stack.panels import Dashboard, Query
     from tests.stack.processes import Way
 
-LIMIT_S: Final = 10.0
-"""For one answer, on two shared cores. What a quiet machine takes is printed and far below."""
+LIMIT_S: Final = 30.0
+"""For one answer, on two slow, shared cores. What a quiet machine takes is printed and far below."""
 TURNS: Final = 3
 """A machine that was busy with something else is asked again: the quickest answer counts."""
 RANGES: Final = {"15m": 900.0, "24h": 86_400.0, "7d": 604_800.0}
@@ -67,36 +68,25 @@ def cases() -> list[Case]:
     return [Case(one, query, name) for name in RANGES for one in dashboards() for query in one.queries()]
 
 
-@pytest.fixture(scope="module")
-def full(way: Way, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
-    """A week of life, some trouble, and life going on."""
-    try:
-        with filled(tmp_path_factory.mktemp("filled"), way) as there:
-            make_trouble(there)
-            with there.alive():
-                yield there
-    except MissingServerError as error:
-        missing(str(error))
-
-
 class Asker:
     """Asks servers what Grafana would ask them, and tells how long each took."""
 
     def __init__(self, there: Filled) -> None:
         self.there = there
+        self.troubled_s = time.time()
+        """When there was trouble a moment ago."""
         self.took_s: dict[str, float] = {}
-        self._values: dict[tuple[str, str], list[str]] = {}
+        self._values: dict[tuple[str, float, bool], list[str]] = {}
 
-    def look(self, dashboard: Dashboard, range_s: float) -> View:
-        """Return how the dashboard looks now over a range, its variables' values found as Grafana finds them."""
-        end = time.time()
+    def look(self, dashboard: Dashboard, range_s: float, end: float) -> View:
+        """Return how the dashboard looks over a range until `end`, its variables found as Grafana finds them."""
         found: dict[str, list[str]] = {}
         looked = view(end - range_s, end, (), found)
         for number, variable in enumerate(dashboard.variables):
             if variable.text:
                 (query,) = (one for one in dashboard.queries() if one.what == f"variable {variable.name}")
                 text = looked.filled(query)
-                key = (text, f"{range_s}")
+                key = (text, range_s, end == self.troubled_s)
                 if key not in self._values:
                     answers = map(variable.matched, self.values(text, looked))
                     self._values[key] = [one for one in answers if one is not None]
@@ -113,8 +103,8 @@ class Asker:
     @functools.cached_property
     def trace_id(self) -> str:
         """The id of a trace of the last minutes."""
-        now = time.time()
-        lines = self.there.loki.entries('{service_name="ego-mcp"} | ego_outcome="error"', now - 900, now)
+        query = '{service_name="ego-mcp"} | ego_outcome="error"'
+        lines = self.there.loki.entries(query, self.troubled_s - 900, time.time())
         return str(lines[-1].labels["trace_id"])
 
     def values(self, text: str, looked: View) -> list[str]:
@@ -197,10 +187,16 @@ def _numbers(series: list[Any]) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def asker(full: Filled) -> Iterator[Asker]:
-    """Asks; at the end the slowest answers are printed."""
-    made = Asker(full)
-    yield made
+def asker(way: Way, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asker]:
+    """Asks about a week of life, some trouble, and life going on; at the end the slowest answers are printed."""
+    try:
+        with filled(tmp_path_factory.mktemp("filled"), way) as there:
+            make_trouble(there)
+            made = Asker(there)
+            with there.alive():
+                yield made
+    except MissingServerError as error:
+        missing(str(error))
     slowest = sorted(made.took_s.items(), key=lambda one: -one[1])[:5]
     print("\nslowest answers: " + "; ".join(f"{what} {took:.2f} s" for what, took in slowest))
 
@@ -212,7 +208,7 @@ def test_a_question_is_answered_with_data_and_in_time(asker: Asker, case: Case) 
         pytest.skip("tempo is missing: in no registry, so it is only found: on PATH or in $EGOSCOPE_STACK_BIN")
     if case.query.source == "alertmanager":
         pytest.skip("what Alertmanager is asked has no query text")
-    looked = asker.look(case.dashboard, RANGES[case.range_name])
+    looked = asker.look(case.dashboard, RANGES[case.range_name], time.time())
     took, answer = math.inf, []
     for _ in range(TURNS):
         begun = time.monotonic()
@@ -222,6 +218,8 @@ def test_a_question_is_answered_with_data_and_in_time(asker: Asker, case: Case) 
             break
     asker.took_s[str(case)] = took
     text = looked.filled(case.query)
+    if not answer:
+        answer = asker.ask(case.query, asker.look(case.dashboard, RANGES[case.range_name], asker.troubled_s))
     assert took < LIMIT_S, f"{took:.1f} s for {text}"
     if not answer and not asker.excused(text):
         pytest.fail(f"nothing to show: {text}")
@@ -238,7 +236,7 @@ PROMQL: Final = [
 @pytest.mark.parametrize(("dashboard", "query"), PROMQL)
 def test_every_metric_and_label_exists(asker: Asker, dashboard: Dashboard, query: Query) -> None:
     """Prometheus itself says what a query names; the tokenizer of the unit tests reads the same."""
-    text = asker.look(dashboard, RANGES["15m"]).filled(query)
+    text = asker.look(dashboard, RANGES["15m"], time.time()).filled(query)
     tree = get_json(f"{asker.there.prometheus.url}/api/v1/parse_query", query=text)["data"]
     named: dict[str, set[str]] = {}
     for metric, labels in _selectors(tree):

@@ -102,7 +102,8 @@ def test_a_token_rotated_under_load_costs_nothing(
         sidecar.start()
         writer.start()
         try:
-            wait_for(lambda: sidecar.positions() and sidecar.drained(), what="the first token is good")
+            wait_for(sidecar.positions, what="the log is read")
+            sidecar.wait_until_sent()
             if both:
                 run(steps[0], tmp_path, new)
                 probe = GrpcExporter(collector.endpoint, token_file=written(tmp_path / "probe", new))
@@ -111,8 +112,7 @@ def test_a_token_rotated_under_load_costs_nothing(
                 old = GrpcExporter(collector.endpoint, token_file=written(tmp_path / "old", "first-token"))
                 assert old.send(Signal.TRACES, request) == Accepted()
                 run(steps[1], tmp_path, new)
-                before = read_so_far(sidecar)
-                wait_for(lambda: read_so_far(sidecar) > before and sidecar.drained(), what="the second is sent")
+                wait_until_more_is_sent(sidecar)
                 run(steps[2], tmp_path, new)
                 wait_for(lambda: old.send(Signal.TRACES, request) != Accepted(), what="the first is no longer good")
             else:
@@ -121,8 +121,7 @@ def test_a_token_rotated_under_load_costs_nothing(
                 waiting = sidecar.waiting_requests()
                 wait_for(lambda: sidecar.waiting_requests() > waiting, what="requests wait")
                 replace_file(sidecars, "second-token")
-            before = read_so_far(sidecar)
-            wait_for(lambda: read_so_far(sidecar) > before and sidecar.drained(), what="all is sent again")
+            wait_until_more_is_sent(sidecar)
         finally:
             stop.set()
             writer.join()
@@ -167,6 +166,13 @@ def replace_file(path: Path, text: str) -> None:
 def written(path: Path, text: str) -> Path:
     path.write_text(text)
     return path
+
+
+def wait_until_more_is_sent(sidecar: SidecarProcess) -> None:
+    """Return when lines that are still to come are sent; the agent writes on."""
+    before = read_so_far(sidecar)
+    wait_for(lambda: read_so_far(sidecar) > before, what="more is read")
+    sidecar.wait_until_sent()
 
 
 def read_so_far(sidecar: SidecarProcess) -> int:
