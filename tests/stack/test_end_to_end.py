@@ -246,7 +246,7 @@ def test_sigterm_ends_within_seconds_and_loses_nothing(stack: Stack, tmp_path: P
     """Amid a backlog: exit 0, and the next start goes on where this one was."""
     with sidecar_on(tmp_path, stack.collector.endpoint, batch_kib="64") as sidecar:
         start = datetime.now(UTC) - timedelta(hours=5)
-        write_history(sidecar.logs, DemoSettings(start=start, calls_per_minute=60, rhythm=False), max_bytes=3_000_000)
+        write_history(sidecar.logs, DemoSettings(start=start, calls_per_minute=60, rhythm=False), max_bytes=9_000_000)
         sidecar.start()
         wait_for(lambda: any(offset for _, offset in sidecar.positions().values()), what="reading has begun")
         begun = time.monotonic()

