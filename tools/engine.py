@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 COMPOSE_MODULE: Final = "github.com/docker/compose/v5"
 COMPOSE_VERSION: Final = "v5.5.1"
-START_WITHIN_S: Final = 60.0
+START_WITHIN_S: Final = 180.0
 STOP_WITHIN_S: Final = 60.0
 
 
@@ -47,7 +47,7 @@ class Engine:
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     started: bool
 
-    def docker(self, *arguments: str, extra: Mapping[str, str] | None = None, limit_s: float = 600) -> str:
+    def docker(self, *arguments: str, extra: Mapping[str, str] | None = None, limit_s: float = 1500) -> str:
         """Return the standard output of one `docker` command; EngineError with its last words when it fails."""
         done = subprocess.run(
             ["docker", *arguments],
@@ -94,7 +94,7 @@ def _answers(environment: Mapping[str, str]) -> bool:
         ["docker", "version", "--format", "{{.Server.Version}}"],
         env={**os.environ, **environment},
         capture_output=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     return asked.returncode == 0

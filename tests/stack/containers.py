@@ -69,7 +69,7 @@ def machines_engine() -> Engine:
 def check_here(engine: Engine) -> None:
     """Return where the containers of an engine see this machine's loopback and files; else EngineError says why not."""
     shown = "{{.Name}}\n{{.KernelVersion}}\n{{.SecurityOptions}}"
-    name, kernel, security = engine.docker("info", f"--format={shown}", limit_s=30).splitlines()[:3]
+    name, kernel, security = engine.docker("info", f"--format={shown}", limit_s=120).splitlines()[:3]
     if (name, kernel) != (platform.node(), platform.release()):
         raise EngineError("the Docker engine is not on this machine: its containers cannot see our loopback and files")
     if "rootless" in security:

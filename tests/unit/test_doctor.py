@@ -77,6 +77,7 @@ def line(when: datetime = NOW, **more: object) -> bytes:
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction]
     """A server that answers is waited for on a slow machine, too: longer than a user would wait for doctor."""
+    assert web.get.__kwdefaults__
     monkeypatch.setitem(web.get.__kwdefaults__, "timeout_s", PATIENT_S)
     monkeypatch.setattr(collector, "REQUEST_S", PATIENT_S)
     monkeypatch.setattr(command, "NETWORK_S", PATIENT_S)
