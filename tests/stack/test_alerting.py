@@ -230,7 +230,7 @@ def test_a_queue_that_grows_is_told_until_it_is_shorter(koubou: Scene, webhook: 
     told = wait_for(one_more, what="the webhook hears that the queue grows")[0]
     assert re.fullmatch(rf"{HOST}: \d+ tasks of koubou wait, and it grows", told["annotations"]["summary"])
     koubou.koubou.write("UPDATE task_master SET status = 'cancelled' WHERE status = 'pending'")
-    webhook.first("resolved", RESOLVES_WITHIN_S, alertname="QueueGrowing")
+    webhook.first("resolved", alertname="QueueGrowing")
 
 
 def test_a_machine_without_processor_time_is_told_until_it_has_some(alerting: Stack, webhook: Webhook) -> None:
@@ -269,10 +269,10 @@ def test_a_machine_without_room_is_told_until_it_has_some(
         tell_gauge(alerting.prometheus, machine("machine-8"), name, share, attributes, unit="1")
 
     used(0.95)
-    told = webhook.first("firing", FIRES_WITHIN_S, alertname=alert, host_name="machine-8")
+    told = webhook.first("firing", alertname=alert, host_name="machine-8")
     assert told["annotations"]["summary"] == f"machine-8: {words}"
     used(0.5)
-    webhook.first("resolved", RESOLVES_WITHIN_S, alertname=alert, host_name="machine-8")
+    webhook.first("resolved", alertname=alert, host_name="machine-8")
 
 
 def test_a_machine_that_falls_silent_is_told_until_it_is_heard_again(alerting: Stack, webhook: Webhook) -> None:
@@ -280,10 +280,10 @@ def test_a_machine_that_falls_silent_is_told_until_it_is_heard_again(alerting: S
         tell_gauge(alerting.prometheus, machine("machine-7"), "system.memory.limit", 1e9, {}, unit="By", age_s=age_s)
 
     heard(240)
-    told = webhook.first("firing", FIRES_WITHIN_S, alertname="HostMetricsMissing", host_name="machine-7")
+    told = webhook.first("firing", alertname="HostMetricsMissing", host_name="machine-7")
     assert told["annotations"]["summary"] == "machine-7: nothing is heard of this machine any more"
     heard(0)
-    webhook.first("resolved", RESOLVES_WITHIN_S, alertname="HostMetricsMissing", host_name="machine-7")
+    webhook.first("resolved", alertname="HostMetricsMissing", host_name="machine-7")
 
 
 def machine(name: str) -> dict[str, str]:
