@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from egoscope.cli.export_formats import COLUMNS, Format, What, writing
+from egoscope.cli.stores import no_store_yet
 from egoscope.errors import ConfigError
 from egoscope.query.embedded import EmbeddedQuery
 from egoscope.query.stack import StackQuery
@@ -90,6 +91,8 @@ def _write_all(write: Callable[[Rows], None], made: Iterable[Rows], what: str, t
 def open_query(settings: Settings, *, store: Path | None, stack: bool) -> EmbeddedQuery | StackQuery:
     """Return what is asked."""
     if not stack:
+        if store is None and not settings.store_path.is_file():
+            raise no_store_yet(settings)
         return EmbeddedQuery(store or settings.store_path)
     return StackQuery(prometheus_url=settings.prometheus_url, tempo_url=settings.tempo_url, loki_url=settings.loki_url)
 

@@ -11,13 +11,19 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
+from egoscope.cli import palette
+from egoscope.cli.following import nothing_hinders
 from egoscope.cli.monitor_keys import Keyboard
+from egoscope.cli.monitor_text import plain
 from egoscope.cli.monitor_view import View
+from egoscope.cli.screens.frame import title_text
+from egoscope.cli.screens.picture import KEYS as ALL_KEYS
+from egoscope.cli.screens.picture import keys_picture
 from egoscope.errors import ConfigError, StateError
 from egoscope.store.queries import MINUTE_NS, Picture, StoreReader
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from rich.console import RenderableType
@@ -37,11 +43,16 @@ MINUTES: Final = 120
 LOG_LINES: Final = 100
 LOG_LINES_ONCE: Final = 10
 
+LEADING: Final = frozenset("actb")
+"""Keys that lead to agents, tasks and costs, as they do from every other screen."""
+
 # While nothing is stored the picture still ages: minutes pass. Looked at this often.
 IDLE_REFRESH_S: Final = 5.0
 
-KEYS: Final = "q quit   p pause   r refresh   w window"
-KEY_OF_AGENTS: Final = "   a agents"
+KEYS: Final = "q quit  w window  p pause  r refresh"
+KEYS_THAT_LEAD: Final = "q quit  a agents  t tasks  c costs  w window  p pause  r refresh  ? keys"
+# Keys as in the list of all, apart from those for rows, of which there are none here.
+LISTED: Final = ("q", "w", "p", "r", "a", "c", "b", "t")
 
 
 def run_monitor(
@@ -108,14 +119,22 @@ class Life:
         log_places: Sequence[str],
         *,
         refresh_s: float = 1.0,
-        has_agents: bool = False,
+        lead: Callable[[str], None] | None = None,
+        mark: str = "",
+        hindrances: Callable[[], tuple[str, ...]] = nothing_hinders,
     ) -> None:
-        """Show the store that `reader` reads; with `has_agents` there is a key that leads to them."""
+        """Show the store that `reader` reads. `lead` goes where a key leads among agents, tasks and costs.
+
+        `mark`: what the header says of all that is shown. `hindrances`: what is in the way of it, a sentence each.
+        """
         self._reader = reader
         self._console = console
         self._log_places = log_places
         self._refresh_s = refresh_s
-        self._has_agents = has_agents
+        self._lead = lead
+        self._mark = mark
+        self._hindrances = hindrances
+        self._listing_keys = False
         self._window = 0
         self._paused = False
         self._notice = ""
@@ -131,15 +150,22 @@ class Life:
         picture = self._reader.picture(
             wall_ns=time.time_ns(), window_ns=WINDOWS[0][1], minutes=MINUTES, log_lines=LOG_LINES_ONCE
         )
-        view = View(picture=picture, wall_ns=time.time_ns(), window_name="1 h")
+        view = View(
+            picture=picture,
+            wall_ns=time.time_ns(),
+            window_name="1 h",
+            mark=self._mark,
+            hindrances=self._hindrances(),
+        )
         self._console.print(_picture_or_hint(view, self._log_places))
 
     def run(self, keyboard: Keys, live: Live) -> str | None:
-        """Refresh until q is typed, or the agents are asked for."""
+        """Refresh until q is typed, or a key leads elsewhere."""
         key = ""
         self._drawn_for = None
-        while key != "q":
-            if key == "a" and self._has_agents:
+        while key != "q" or self._listing_keys:
+            if self._lead is not None and key in LEADING and not self._listing_keys:
+                self._lead(key)
                 return "agents"
             self._obey(key)
             if not self._paused:
@@ -149,7 +175,12 @@ class Life:
         return None
 
     def _obey(self, key: str) -> None:
+        if self._listing_keys:
+            self._listing_keys = not key
+            return
         match key:
+            case "?":
+                self._listing_keys = True
             case "p" | " ":
                 self._paused = not self._paused
             case "w":
@@ -193,13 +224,20 @@ class Life:
             catching_up=self._catching_up,
             paused=self._paused,
             notice=self._notice,
-            keys=KEYS + (KEY_OF_AGENTS if self._has_agents else ""),
+            keys=KEYS if self._lead is None else KEYS_THAT_LEAD,
+            mark=self._mark,
+            hindrances=self._hindrances(),
         )
         # Drawing costs milliseconds: what would look the same stays on the screen.
-        looks = (view.looks(), self._console.size)
+        looks = (view.looks(), self._console.size, self._listing_keys)
         if looks != self._drawn_for:
             self._drawn_for = looks
-            live.update(_picture_or_hint(view, self._log_places), refresh=True)
+            shown = _list_of_keys() if self._listing_keys else _picture_or_hint(view, self._log_places)
+            live.update(shown, refresh=True)
+
+
+def _list_of_keys() -> RenderableType:
+    return keys_picture([name for name, _ in WINDOWS], keys=[one for one in ALL_KEYS if one[0] in LISTED])
 
 
 def _picture_or_hint(view: View, log_places: Sequence[str]) -> RenderableType:
@@ -214,6 +252,8 @@ def _picture_or_hint(view: View, log_places: Sequence[str]) -> RenderableType:
         " writes a believable log to try it with;\n",
         ("egoscope doctor", "bold"),
         " says what is missing.",
-        (f"\n\n{view.keys}" if view.keys else "", "dim"),
     )
-    return Panel(hint, title="egoscope", title_align="left", box=box.ROUNDED, padding=(1, 2))
+    for sentence in view.hindrances:
+        hint.append(f"\n\n{plain(sentence)}", palette.WARNING)
+    hint.append(f"\n\n{view.keys}" if view.keys else "", "dim")
+    return Panel(hint, title=title_text(view.mark), title_align="left", box=box.ROUNDED, padding=(1, 2))

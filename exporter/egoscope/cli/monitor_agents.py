@@ -6,7 +6,9 @@ import datetime as dt
 import time
 from typing import TYPE_CHECKING, Final
 
+from egoscope.cli.following import nothing_hinders
 from egoscope.cli.screens.asking import Asker
+from egoscope.cli.screens.cost import CostScreen
 from egoscope.cli.screens.opening import screen_of
 from egoscope.cli.screens.overview import OverviewScreen
 from egoscope.cli.screens.picture import Picture, keys_picture
@@ -47,11 +49,14 @@ class Browser:
         hint: str = "",
         workers_expected: int | None = None,
         workers_hint: str = "",
+        mark: str = "",
+        hindrances: Callable[[], tuple[str, ...]] = nothing_hinders,
         refresh_s: float | None = None,
         clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
     ) -> None:
         """Begin with a screen. `hint`, `workers_hint`: where data would come from, said while there is none.
 
+        `mark`: what each header says of all that is shown. `hindrances`: what is in the way of it, a sentence each.
         `refresh_s`: after how long a screen is asked anew, instead of what it says itself.
         """
         self._query = query
@@ -62,6 +67,8 @@ class Browser:
         self._hint = hint
         self._workers_expected = workers_expected
         self._workers_hint = workers_hint
+        self._mark = mark
+        self._hindrances = hindrances
         self._refresh_s = refresh_s
         self._clock = clock
         self._screens = [self._screen_of(first)]
@@ -91,7 +98,15 @@ class Browser:
         now = self._clock()
         self.screen.ask(self._query, now)()
         self.screen.asked = now
-        self._console.print(Picture(self.screen, now=now, query=self._query, hint=self._where_from()), end="")
+        picture = Picture(
+            self.screen,
+            now=now,
+            query=self._query,
+            hint=self._where_from(),
+            mark=self._mark,
+            hindrances=self._hindrances(),
+        )
+        self._console.print(picture, end="")
 
     def run(self, keyboard: Keys, live: Live) -> str | None:
         """Show screens until one is left for ego-mcp's life ("life"), or for good (None)."""
@@ -142,9 +157,20 @@ class Browser:
                 case "a" | "c" | "t":
                     self._go(PLACES[key])
                     return
+                case "b" if not isinstance(self.screen, CostScreen):
+                    self._go(PLACES["c"])
+                    if not self._chart:  # else it is drawn already
+                        self._follow(self.screen.obey(key))
+                    return
                 case _:
                     pass
         self._follow(self.screen.obey(key))
+
+    def lead(self, key: str) -> None:
+        """Show what a key leads to from ego-mcp's life, whatever was shown before that."""
+        self._listing_keys = False
+        self._go(PLACES["a"])
+        self.obey(key)
 
     def _leaves_for_life(self, key: str) -> bool:
         if not self._has_life:
@@ -217,7 +243,8 @@ class Browser:
 
     def _draw(self, live: Live, asker: Asker) -> None:
         waits = asker.asked_s is not None and time.monotonic() - asker.asked_s > SLOW_S
-        looks = (self._changes, waits, self._console.size)
+        hindrances = self._hindrances()
+        looks = (self._changes, waits, self._console.size, hindrances)
         if looks == self._drawn and time.monotonic() - self._drawn_s < REDRAW_S:
             return
         self._drawn, self._drawn_s = looks, time.monotonic()
@@ -231,5 +258,11 @@ class Browser:
             paused=self._paused,
             asking=waits,
             notice=self._notice,
+            mark=self._mark,
+            hindrances=hindrances,
         )
-        live.update(keys_picture(self.screen) if self._listing_keys else picture, refresh=True)
+        if self._listing_keys:
+            windows = [window.name for window in self.screen.windows]
+            live.update(keys_picture(windows, self.screen.sorts), refresh=True)
+        else:
+            live.update(picture, refresh=True)

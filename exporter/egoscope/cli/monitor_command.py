@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING, Final, Literal
 import typer
 from rich.console import Console
 
+from egoscope.cli.following import Hindrances, named_logs, nothing_hinders
 from egoscope.cli.monitor import Life, can_be_live, open_store, watch
 from egoscope.cli.monitor_agents import Browser
 from egoscope.cli.monitor_text import plain
 from egoscope.cli.screens.screen import Target
+from egoscope.cli.stores import MARK, demo_store, is_demo, no_store_yet, stack_is_named, stack_is_there
 from egoscope.errors import ConfigError
 from egoscope.feeds import database_patterns
 from egoscope.query.embedded import EmbeddedQuery
@@ -31,6 +34,8 @@ View = Literal["life", "agents"]
 NOT_THERE: Final = 1
 NAMED: Final = 12
 STACK_TIMEOUT_S: Final = 10.0
+_TRACE_ID: Final = re.compile(r"[0-9a-fA-F]{32}")
+_TRACE_ID_FORM: Final = "32 hex digits (0-9, a-f), as the monitor's screens and Grafana show it"
 EGO_MCP: Final = "ego-mcp"
 """Its service's name in the store."""
 
@@ -61,6 +66,8 @@ class Wish:
         ]
         if len(named) > 1:
             raise ConfigError(f"{' and '.join(named)}: one of them at a time; keys lead from one to another")
+        if self.trace is not None and not _TRACE_ID.fullmatch(self.trace):
+            raise ConfigError(f"--trace {plain(self.trace)}: a trace has an id of {_TRACE_ID_FORM}")
         if self.budget and settings.budget_usd is None:
             raise ConfigError("--budget: no budget is set; EGOSCOPE_BUDGET_USD is what a month may cost, in US dollars")
 
@@ -83,16 +90,18 @@ def run_monitor_command(
 ) -> int:
     """Show what is wished for, live or as one picture; return the exit status.
 
-    `stack`: ask Prometheus, Tempo and Loki; None: where there is no embedded store and the sidecar sends to a
-    Collector. `first`: what is shown first, whatever there is by now. Raises `ConfigError`, `StateError`, `QueryError`.
+    `stack`: ask Prometheus, Tempo and Loki; None: where there is no embedded store, but servers are. `first`: what is
+    shown first, whatever there is by now. Raises `ConfigError`, `StateError`, `QueryError`.
     """
     wish.check(settings)
     if stack and store is not None:
         raise ConfigError("--stack and --store: one of them at a time; a store is not the stack")
     console = console or Console()
     path = store or settings.store_path
-    if stack is None:
-        stack = store is None and not path.is_file() and settings.backend == "collector" and not wish.is_open
+    if stack is None and store is None and not path.is_file():
+        path, stack = _without_a_store(settings, wish)
+    mark = MARK if not stack and is_demo(path) else ""
+    hindrances = nothing_hinders if stack or mark else Hindrances(settings)
     with ExitStack() as opened:
         reader = None if stack else opened.enter_context(open_store(path))
         query = _open_query(settings, None if stack else path)
@@ -111,14 +120,18 @@ def run_monitor_command(
             console,
             budget_usd=settings.budget_usd,
             chart=wish.budget,
-            has_life=has_life,
-            hint=_hint(settings, stack=stack),
+            has_life=has_life or (reader is not None and bool(named_logs(settings))),
+            hint=_hint(settings, stack=bool(stack)),
             workers_expected=settings.least_workers,
-            workers_hint=_workers_hint(settings, stack=stack),
+            workers_hint=_workers_hint(settings, stack=bool(stack)),
+            mark=mark,
+            hindrances=hindrances,
         )
         views: dict[str, Life | Browser] = {"agents": browser}
         if reader is not None:
-            views["life"] = Life(reader, console, settings.patterns, has_agents=True)
+            views["life"] = Life(
+                reader, console, settings.patterns, lead=browser.lead, mark=mark, hindrances=hindrances
+            )
         if once or not can_be_live(console):
             views[first].print_once()
             return 0
@@ -130,6 +143,21 @@ def run_monitor_command(
             if reader is not None:
                 reader.close()
     return 0
+
+
+def _without_a_store(settings: Settings, wish: Wish) -> tuple[Path, bool]:
+    """Return the store to ask where the user has none of his own, and whether to ask the servers instead.
+
+    They are asked where the user said where they are, or where they are found; else a demo that was played is shown.
+    Raises `ConfigError` where there is nothing.
+    """
+    of_servers = settings.backend == "collector" and not wish.is_open
+    if of_servers and stack_is_there(settings):
+        return settings.store_path, True
+    demo = demo_store(settings)
+    if demo is None or (wish.is_open and stack_is_named(settings)):
+        raise no_store_yet(settings)
+    return demo, False
 
 
 def _open_query(settings: Settings, path: Path | None) -> Query:

@@ -28,7 +28,15 @@ from egoscope.cli.monitor_text import (
     sparkline,
 )
 from egoscope.cli.monitor_tools import tools_table
-from egoscope.cli.screens.frame import FRAME_COLUMNS, FRAME_ROWS, TILE_ROWS, TINY, WIDE
+from egoscope.cli.screens.frame import (
+    FRAME_COLUMNS,
+    FRAME_ROWS,
+    TILE_ROWS,
+    TINY,
+    WIDE,
+    hindrance_line,
+    title_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +50,8 @@ FOOTER_ROWS: Final = 1
 
 LEAST_LOG_ROWS: Final = 6
 NARROW: Final = 70
+# A title's border on both sides.
+TITLE_COLUMNS: Final = 6
 
 ACTIVE_FOR_NS: Final = 60 * SECOND_NS
 LOGGER_COLUMNS: Final = 24
@@ -64,12 +74,16 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     paused: bool = False
     notice: str = ""
     keys: str = ""
+    mark: str = ""
+    """What the header says of all that is shown, such as that it is invented."""
+    hindrances: tuple[str, ...] = ()
+    """What is in the way of something that is to be followed, a sentence each."""
 
     def looks(self) -> tuple[object, ...]:
         """Return all that can be seen of the view, apart from the terminal's size: equal looks need no redraw."""
         picture = self.picture
         shown = msgspec.structs.replace(picture, as_of_ns=0)
-        status = (self.catching_up, self.paused, self.notice)
+        status = (self.catching_up, self.paused, self.notice, self.hindrances)
         return shown, _ago(self), clock(picture.as_of_ns)[:5], self.window_name, status
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -88,6 +102,8 @@ class _Drawing:
     def everything(self) -> RenderableType:
         middle_rows, log_rows = self._rows()
         parts = [self._header()]
+        if self._view.hindrances:
+            parts.append(hindrance_line(self._view.hindrances, self._width, self._glyphs))
         if self._width >= TINY:
             parts.append(self._tiles())
         if middle_rows:
@@ -105,6 +121,7 @@ class _Drawing:
         if self._view.height is None:
             return wanted, len(picture.log) + FRAME_ROWS
         room = self._view.height - HEADER_ROWS - (FOOTER_ROWS if self._view.keys else 0)
+        room -= bool(self._view.hindrances)
         if self._width < TINY:
             return 0, max(room, 0)
         room -= TILE_ROWS
@@ -115,8 +132,7 @@ class _Drawing:
 
     def _header(self) -> RenderableType:
         picture, glyphs = self._picture, self._glyphs
-        left = Text.assemble(("egoscope", f"bold {palette.ACCENT}"), "  ")
-        left.append_text(self._state())
+        left = title_text(self._view.mark).append_text(self._state())
         for word in (", ".join(picture.services), picture.time_phase or ""):
             if word:
                 left.append(f" {glyphs.separator} {plain(word)}")
@@ -125,6 +141,7 @@ class _Drawing:
         right = Text(clock(picture.as_of_ns)[:5], "dim")
         if picture.history:
             right = Text(f"as of {date_and_clock(picture.as_of_ns)}", f"bold {palette.WARNING}")
+        left.truncate(max(1, self._width - right.cell_len - 1), overflow=glyphs.overflow)
         return _columns([left, right], [None, right.cell_len])
 
     def _state(self) -> Text:
@@ -142,10 +159,12 @@ class _Drawing:
 
     def _tiles(self) -> RenderableType:
         fourth = self._width // 4
-        widths = [fourth - 1, fourth - 3, fourth + 5, self._width - 4 * fourth + fourth - 1]
+        widths = [fourth - 2, fourth - 1, fourth + 4, self._width - 3 * fourth - 1]
+        title = f"errors {self._view.window_name}"
+        title = title if len(title) + TITLE_COLUMNS <= widths[1] else "errors"
         tiles = [
             self._panel("calls/min", self._calls(widths[0] - FRAME_COLUMNS), TILE_ROWS),
-            self._panel(f"errors {self._view.window_name}", self._errors(widths[1] - FRAME_COLUMNS), TILE_ROWS),
+            self._panel(title, self._errors(widths[1] - FRAME_COLUMNS), TILE_ROWS),
             self._panel("feeling", self._feeling(), TILE_ROWS),
             self._panel("last event", self._last_event(), TILE_ROWS),
         ]

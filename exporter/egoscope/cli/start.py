@@ -21,7 +21,10 @@ from egoscope.cli.demo import (
     TASKS_PER_HOUR,
     WORKER_DEATHS,
 )
+from egoscope.cli.following import named_logs
 from egoscope.cli.monitor_command import Wish, run_monitor_command
+from egoscope.cli.stores import demo_dir, mark_as_demo
+from egoscope.delivery.state import make_state_dir
 from egoscope.demo import (
     DatabaseSettings,
     DemoSettings,
@@ -51,9 +54,10 @@ _DEMO_CALLS_PER_MINUTE: Final = 30
 
 
 def run_start(settings: Settings, *, once: bool) -> None:
-    """Follow what there is, or the demo where there is nothing, until it is left; without a terminal one picture.
+    """Follow what is named until it is left; without a terminal one picture. What is not there yet is waited for.
 
-    Without a log of ego-mcp, but with databases of other agents or of tasks, these are shown.
+    Where nothing is named, and no log is where ego-mcp writes it by default, the demo is played. Without a log of
+    ego-mcp, but with databases of other agents or of tasks, these are shown.
     """
     once = once or not sys.stdout.isatty()
     logging.getLogger("egoscope").setLevel(logging.CRITICAL if not once else settings.log_level)
@@ -62,7 +66,7 @@ def run_start(settings: Settings, *, once: bool) -> None:
         if not Discovery(settings.patterns).look().files:
             if any(database_patterns(settings).values()):
                 first = "agents"
-            else:
+            elif not named_logs(settings):
                 typer.echo(f"No ego-mcp log in {', '.join(settings.patterns)}: playing the demo.", err=True)
                 settings = _play_demo(settings, stack, once=once)
         sidecar = Sidecar(settings)
@@ -79,10 +83,12 @@ def run_start(settings: Settings, *, once: bool) -> None:
 
 def _play_demo(settings: Settings, stack: ExitStack, *, once: bool) -> Settings:
     """Write some hours of a demo life and of other agents, and go on until it is left. Its state is its own."""
-    demo_dir = settings.state_dir / "demo"
-    logs_dir: Path = demo_dir / "logs"
-    kagura, illumo, koubou = demo_dir / KAGURA_FILE, demo_dir / ILLUMO_FILE, demo_dir / KOUBOU_FILE
-    logs_dir.mkdir(parents=True, exist_ok=True)
+    own_dir = demo_dir(settings)
+    logs_dir = own_dir / "logs"
+    kagura, illumo, koubou = own_dir / KAGURA_FILE, own_dir / ILLUMO_FILE, own_dir / KOUBOU_FILE
+    for directory in (settings.state_dir, own_dir, logs_dir):  # a directory's parents would be open to others
+        make_state_dir(directory)
+    mark_as_demo(own_dir)
     now = datetime.now(UTC)
     life = DemoSettings(start=now - _DEMO_HISTORY, calls_per_minute=_DEMO_CALLS_PER_MINUTE)
     executions = DatabaseSettings(start=now - _DEMO_HISTORY, per_hour=EXECUTIONS_PER_HOUR)
@@ -109,7 +115,7 @@ def _play_demo(settings: Settings, stack: ExitStack, *, once: bool) -> Settings:
             "illumo_path": (str(illumo),),
             "koubou_path": (str(koubou),),
             "koubou_url": None,
-            "state_dir": demo_dir,
+            "state_dir": own_dir,
             "key_file": None,
             "policy_dir": settings.policy_dir,
         }

@@ -109,13 +109,29 @@ def is_empty(db: sqlite3.Connection) -> bool:
     return not any(db.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() for table in tables)  # noqa: S608
 
 
+def make_state_dir(path: Path) -> None:
+    """Make a directory that is open to its owner alone. Raises StateError where there is none to write to."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        reason = "" if os.access(path, os.W_OK | os.X_OK) else "this user may not write to it"
+    except FileExistsError:
+        reason = "it is no directory"
+    except OSError as error:
+        reason = f"it cannot be made: {error.strerror}"
+    if reason:
+        raise StateError(
+            f"{path}: no state can be kept there ({reason}); name another directory with EGOSCOPE_STATE_DIR, "
+            "or with the option --state-dir of `egoscope start`"
+        )
+
+
 class StateFile:
     """The one state file of a sidecar. Thread-safe; a second sidecar on the same file is refused."""
 
     def __init__(self, path: Path) -> None:
         """Open or create it. Raises StateError that says what to do; nothing is ever overwritten."""
         self.path = path
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_state_dir(path.parent)
         self._lock_file = _lock(path.with_suffix(".lock"))
         self.lock = threading.RLock()
         self._reserve = Reserve(path.with_suffix(".reserve"))

@@ -90,7 +90,7 @@ def _line(
     for n in shown:
         cell = cells[n].copy()
         if columns[n].middle:
-            cell = _without_middle(cell, widths[n], glyphs)
+            cell = without_middle(cell, widths[n], glyphs)
         cell.truncate(widths[n], overflow=glyphs.overflow)
         padding = " " * (widths[n] - cell.cell_len)
         if n:
@@ -102,7 +102,8 @@ def _line(
     return line
 
 
-def _without_middle(text: Text, width: int, glyphs: Glyphs) -> Text:
+def without_middle(text: Text, width: int, glyphs: Glyphs) -> Text:
+    """Cut what is too long in its middle: both ends stay."""
     if text.cell_len <= width or width < LEAST_CUT or len(text) != text.cell_len:
         return text
     mark = ".." if glyphs.overflow == "crop" else "…"

@@ -235,7 +235,6 @@ class CostScreen(Screen):
     sorts: ClassVar = SORTS
     tabs: ClassVar = TABS
     footer: ClassVar = "q quit  esc back  enter who  tab by ...  b budget  / filter  s sort  ? keys"
-    own_keys: ClassVar = (("b", "draw the month against its budget"),)
 
     def __init__(self, budget_usd: float | None, looking: Looking | None = None, *, chart: bool = False) -> None:
         """Begin with the last 30 days; with `chart` the budget is drawn."""

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from egoscope.cli import palette
 from egoscope.cli.monitor_text import UNICODE, Glyphs, age, clock, plain
-from egoscope.cli.screens.columns import seen
+from egoscope.cli.screens.columns import seen, without_middle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +33,8 @@ TINY: Final = 40
 NARROW: Final = 76
 # Below this height tiles give their room to what can be moved about in.
 LOW: Final = 16
+LEAST_PLACE: Final = 24
+"""A path is not cut shorter than this."""
 SECOND_NS: Final = 1_000_000_000
 
 GOOD: Final = palette.EMOTIONS["contentment"]
@@ -57,6 +59,10 @@ class Frame:
     """What the footer says; empty: no footer, nothing can be typed."""
     estimated: bool = field(default=False)
     """Whether percentiles are estimates."""
+    mark: str = ""
+    """What the header says of all that is shown, such as that it is invented."""
+    hindrances: tuple[str, ...] = ()
+    """What is in the way of something that is to be followed, a sentence each."""
 
     @property
     def live(self) -> bool:
@@ -76,7 +82,8 @@ class Frame:
     @property
     def room(self) -> int | None:
         """Rows between header and footer."""
-        return None if self.height is None else max(0, self.height - 1 - (1 if self.keys else 0))
+        around = 1 + bool(self.keys) + bool(self.hindrances)
+        return None if self.height is None else max(0, self.height - around)
 
     @property
     def has_tiles(self) -> bool:
@@ -87,13 +94,15 @@ class Frame:
 def page(frame: Frame, heading: Text, parts: Sequence[RenderableType], looking: Looking) -> RenderableType:
     """Put header and footer around the parts of a screen."""
     everything = [_header(frame, heading), *parts]
+    if frame.hindrances:
+        everything.insert(1, hindrance_line(frame.hindrances, frame.width, frame.glyphs))
     if frame.live:
         everything.append(_footer(frame, looking))
     return Group(*everything)
 
 
 def _header(frame: Frame, heading: Text) -> RenderableType:
-    left = Text.assemble(("egoscope", f"bold {palette.ACCENT}"), "  ", heading)
+    left = title_text(frame.mark).append_text(heading)
     if frame.paused:
         left.append("  ").append(" PAUSED ", "reverse")
     asked = frame.asked or frame.now
@@ -102,6 +111,24 @@ def _header(frame: Frame, heading: Text) -> RenderableType:
         right = Text("asking", palette.WARNING)
     left.truncate(max(1, frame.width - right.cell_len - 1), overflow=frame.glyphs.overflow)
     return columns([left, right], [None, right.cell_len])
+
+
+def title_text(mark: str) -> Text:
+    """Begin a header; with a mark, such as that all of it is invented, where no width cuts it off."""
+    title = Text.assemble(("egoscope", f"bold {palette.ACCENT}"), "  ")
+    return title.append(f" {mark} ", "reverse").append("  ") if mark else title
+
+
+def hindrance_line(hindrances: Sequence[str], width: int, glyphs: Glyphs) -> Text:
+    """Say in one line what is in the way; a path that is too long loses its middle."""
+    place, colon, sentence = plain(hindrances[0]).partition(": ")
+    more = f" (and {len(hindrances) - 1} more: egoscope doctor)" if len(hindrances) > 1 else ""
+    after = f"{colon}{sentence}{more}"
+    line = Text.assemble(" ! ", without_middle(Text(place), max(LEAST_PLACE, width - 3 - len(after)), glyphs), after)
+    line.stylize(palette.WARNING)
+    line.truncate(max(1, width), overflow=glyphs.overflow)
+    line.no_wrap, line.overflow = True, "crop"
+    return line
 
 
 def _footer(frame: Frame, looking: Looking) -> RenderableType:

@@ -224,7 +224,7 @@ class OverviewScreen(Screen):
     sorts: ClassVar = SORTS
     tabs: ClassVar = ("agents and flows", "recent activity")
     nothing: ClassVar = "No executions and no flows yet."
-    footer: ClassVar = "q quit  enter open  / filter  s sort  w window  p pause  r refresh  ? keys"
+    footer: ClassVar = "q quit  esc back  enter open  / filter  s sort  w window  p pause  ? keys"
 
     def __init__(self, looking: Looking | None = None) -> None:
         """Begin with the window of a day, or a wider one where nothing happened in it."""

@@ -9,8 +9,9 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from egoscope.cli.monitor_text import ASCII, UNICODE
-from egoscope.cli.screens.frame import Frame, panel
+from egoscope.cli import palette
+from egoscope.cli.monitor_text import ASCII, UNICODE, plain
+from egoscope.cli.screens.frame import Frame, panel, title_text
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -34,6 +35,7 @@ KEYS: Final = (
     ("r", "refresh now"),
     ("a", "all agents and flows"),
     ("c", "costs"),
+    ("b", "costs, with the month drawn against its budget, or without"),
     ("t", "tasks and workers"),
     ("e", "ego-mcp's life, where there is one"),
 )
@@ -54,8 +56,12 @@ class Picture:
         paused: bool = False,
         asking: bool = False,
         notice: str = "",
+        mark: str = "",
+        hindrances: tuple[str, ...] = (),
     ) -> None:
         """Keep what is to be drawn; without `height` it is as high as the content wants."""
+        self._mark = mark
+        self._hindrances = hindrances
         self._screen = screen
         self._hint = hint
         self._estimated = query.percentiles_estimated
@@ -79,6 +85,8 @@ class Picture:
             notice=self._notice,
             keys=self._screen.footer if self._live else "",
             estimated=self._estimated,
+            mark=self._mark,
+            hindrances=self._hindrances,
         )
         drawn = self._drawn(frame)
         lines = console.render_lines(drawn, options.update(height=None), pad=False)
@@ -93,21 +101,25 @@ class Picture:
             return Text(self._notice or "asking ...")
         if screen.nothing and screen.is_empty and self._hint:
             said = Text.assemble((f"{screen.nothing}\n\n", "bold"), self._hint)
-            said.append("\n\nq quit" if frame.live else "", "dim")
+            for sentence in frame.hindrances:
+                said.append(f"\n\n{plain(sentence)}", palette.WARNING)
+            said.append(f"\n\n{frame.keys}", "dim")
             if frame.notice:
                 said.append(f"\n{frame.notice}")
-            return panel("egoscope", said)
+            return panel(title_text(frame.mark), said)
         return screen.draw(frame)
 
 
-def keys_picture(screen: Screen) -> RenderableType:
-    """Draw the list of keys, and what they choose from on this screen."""
+def keys_picture(
+    windows: Sequence[str], sorts: Sequence[str] = (), keys: Sequence[tuple[str, str]] = KEYS
+) -> RenderableType:
+    """Draw the list of keys, and what they choose from on a screen."""
     table = Table.grid(padding=(0, 2, 0, 1))
-    for key, meaning in (*KEYS, *screen.own_keys):
+    for key, meaning in keys:
         table.add_row(Text(key, "bold"), Text(meaning))
     about: Sequence[str] = (
-        *((f"sorts: {', '.join(screen.sorts)}",) if screen.sorts else ()),
-        f"windows: {', '.join(window.name for window in screen.windows)}" if len(screen.windows) > 1 else "",
+        f"sorts: {', '.join(sorts)}" if sorts else "",
+        f"windows: {', '.join(windows)}" if len(windows) > 1 else "",
         "A question mark is a cost that is not known: a model whose price nobody told. It is never zero.",
         "any key closes this",
     )

@@ -53,8 +53,6 @@ class Screen(ABC):
     """After how long it is asked anew."""
     rests: ClassVar[int] = 9
     """An answer that took long is not asked for again before so many times as long: a tenth of the time in asking."""
-    own_keys: ClassVar[tuple[tuple[str, str], ...]] = ()
-    """Keys that only this screen has, for the list of keys."""
 
     def __init__(self, looking: Looking) -> None:
         """Look at what `looking` says; nothing is asked yet."""
