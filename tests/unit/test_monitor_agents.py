@@ -32,10 +32,12 @@ from fake_query import (
 
 from egoscope.cli import monitor_text
 from egoscope.cli.monitor_text import ASCII, UNICODE
+from egoscope.cli.screens import budget
 from egoscope.cli.screens.agent import AgentScreen
 from egoscope.cli.screens.columns import Column, seen, table
 from egoscope.cli.screens.cost import CostScreen
 from egoscope.cli.screens.flow import FlowScreen
+from egoscope.cli.screens.frame import Frame
 from egoscope.cli.screens.looking import Looking
 from egoscope.cli.screens.overview import OverviewScreen
 from egoscope.cli.screens.trace import TraceScreen
@@ -468,6 +470,24 @@ class TestCost:
         text = drawn(screen, query, height=40, width=width)
         assert "budget" in text
         assert max(map(len, text.splitlines())) <= width
+
+    @pytest.mark.parametrize(
+        ("day", "cell", "named"),
+        [
+            pytest.param(1, 1, ["1", "30"], id="the first"),
+            pytest.param(2, 1, ["2", "30"], id="beside the first"),
+            pytest.param(3, 1, ["1", "3", "30"], id="apart from both"),
+            pytest.param(28, 1, ["1", "28"], id="close to the last"),
+            pytest.param(29, 1, ["1", "29"], id="beside the last"),
+            pytest.param(29, 2, ["1", "29"], id="beside the last, where days are wider"),
+            pytest.param(30, 1, ["1", "30"], id="the last"),
+        ],
+    )
+    def test_days_of_the_axis_never_run_into_one_another(self, day: int, cell: int, named: list[str]) -> None:
+        """29 and 30 would be read as 2930, or as 230. Today is named always."""
+        axis = budget.axis(30, cell, dt.date(2026, 11, day), Frame(width=80, height=24, now=NOW)).plain
+        assert axis.split() == named
+        assert all(axis[(int(name) - 1) * cell :].startswith(name) for name in named)
 
     def test_without_a_budget_its_key_says_what_to_set(self) -> None:
         assert asked(CostScreen(None)).obey("b") == "no budget is set: EGOSCOPE_BUDGET_USD"

@@ -100,7 +100,7 @@ def budget_chart(month: CostSummary, projection: Projection, budget_usd: float, 
         elif row == min(CHART_ROWS - 1, int(scale.rows(end))):
             line.append(f" {money(end)} {'expected' if ahead else 'spent'}", "dim")
         lines.append(one_line(line, frame, frame.width - 4))
-    lines.append(_axis(days, cell, today, frame))
+    lines.append(axis(days, cell, today, frame))
     return lines
 
 
@@ -118,10 +118,12 @@ def _cell(height: float, width: int, frame: Frame, *, known: bool, line: bool) -
     return Text(glyph * width, palette.ACCENT)
 
 
-def _axis(days: int, cell: int, today: dt.date, frame: Frame) -> Text:
+def axis(days: int, cell: int, today: dt.date, frame: Frame) -> Text:
+    """Name today, the last day and the first, as far as they are apart: two that touch would be read as one number."""
     marks = [" "] * (days * cell + 1)
-    for day in (1, today.day, days):
-        for place, digit in enumerate(str(day)):
-            if (day - 1) * cell + place < len(marks):
-                marks[(day - 1) * cell + place] = digit
+    for day in (today.day, days, 1):
+        begin = (day - 1) * cell
+        end = begin + len(str(day))
+        if "".join(marks[max(0, begin - 1) : end + 1]).isspace():
+            marks[begin:end] = str(day)
     return one_line(Text("".join(marks), "dim"), frame, frame.width - 4)
