@@ -11,6 +11,7 @@ import subprocess
 import sys
 import termios
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -26,18 +27,19 @@ from otlp_requests import (
     trace_request,
 )
 from rich.console import Console
+from rich.live import Live
 
 from egoscope.cli import monitor_text, palette
-from egoscope.cli.monitor import run_monitor
+from egoscope.cli.monitor import KEYS_THAT_LEAD, Life, run_monitor
 from egoscope.cli.monitor_text import ASCII, UNICODE
 from egoscope.cli.monitor_view import View
 from egoscope.errors import ConfigError
 from egoscope.otlp.client import Signal
-from egoscope.store.queries import MINUTE_NS, Desire, Emotion, LogLine, Picture, Tool
+from egoscope.store.queries import MINUTE_NS, Desire, Emotion, LogLine, Picture, StoreReader, Tool
 from egoscope.store.sqlite import EmbeddedStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 PICTURE = Picture(
@@ -134,6 +136,35 @@ class TestPicture:
         assert "catching up" in drawn(old, catching_up=True)
         assert "catching up" not in drawn(catching_up=True)
 
+    def test_a_long_name_does_not_touch_what_stands_at_the_right(self) -> None:
+        """It is cut before it, also while an old log is shown."""
+        many = msgspec.structs.replace(PICTURE, history=True, services=("ego-mcp", "illumo", "kagura", "koubou"))
+        for width in (80, 60):
+            header = drawn(many, width=width).splitlines()[0]
+            assert f"… as of {monitor_text.date_and_clock(T0)}" in header
+
+    @pytest.mark.parametrize("window", ["1 h", "24 h", "all", "5 min", "15 min"])
+    @pytest.mark.parametrize("width", [80, 60, 100, 140])
+    def test_no_title_is_cut(self, window: str, width: int) -> None:
+        """Where there is no room for the window, the tools' title says it."""
+        titles = drawn(width=width, window_name=window).splitlines()[1]
+        assert len(titles) == width
+        assert f"errors {window} ─" in titles or (width < 80 and "─ errors ─" in titles)
+
+    def test_what_is_in_the_way_takes_one_line_under_the_header(self) -> None:
+        """A path that is too long loses its middle, never the reason; the rest is for doctor."""
+        place = f"/home/{'long/' * 30}telemetry.db"
+        text = drawn(hindrances=(f"{place}: is no SQLite database", "/x: is damaged"))
+        lines = text.splitlines()
+        assert (len(lines), max(map(len, lines))) == (24, 80)
+        assert lines[1].startswith(" ! /home/long")
+        assert lines[1].endswith("metry.db: is no SQLite database (and 1 more: egoscope doctor)"[-50:])
+
+    def test_a_demo_is_marked_where_no_width_cuts_it_off(self) -> None:
+        many = msgspec.structs.replace(PICTURE, history=True, services=("ego-mcp", "illumo", "kagura", "koubou"))
+        for width in (140, 80, 60):
+            assert drawn(many, width=width, mark="DEMO").startswith("egoscope   DEMO ")
+
     def test_says_when_it_is_paused_and_what_went_wrong(self) -> None:
         text = drawn(paused=True, notice="the embedded store cannot be read just now (SQLITE_BUSY)")
         assert "PAUSED" in text
@@ -219,6 +250,40 @@ def path(tmp_path: Path) -> Iterator[Path]:
         store.send(Signal.LOGS, log_request([record(0, time=now, body="remember completed in 40 ms")]))
         store.send(Signal.METRICS, metric_request([gauge("ego.desire", 0.25, time=now, desire="curiosity")]))
         yield path
+
+
+class TestKeysOfLife:
+    """On the first screen keys do what they do everywhere."""
+
+    def left_by(self, path: Path, keys: list[str], lead: Callable[[str], None] | None) -> tuple[str | None, str]:
+        """Type keys, then q; return what it is left for, and all that was shown."""
+        output = io.StringIO()
+        console = Console(width=80, height=24, file=output, force_terminal=True, color_system=None)
+        typed = iter([*keys, "q", "q"])
+        with StoreReader(path) as reader, Live(console=console, auto_refresh=False, screen=True) as live:
+            life = Life(reader, console, [], lead=lead)
+            left = life.run(SimpleNamespace(wait=lambda _timeout_s: next(typed)), live)
+        return left, output.getvalue()
+
+    @pytest.mark.parametrize("key", ["a", "t", "c", "b"])
+    def test_keys_lead_to_agents_tasks_and_costs(self, path: Path, key: str) -> None:
+        """To the screen that the key names, whichever was left last."""
+        asked: list[str] = []
+        assert self.left_by(path, [key], asked.append)[0] == "agents"
+        assert asked == [key]
+
+    def test_a_question_mark_lists_the_keys_and_any_key_closes_the_list(self, path: Path) -> None:
+        asked: list[str] = []
+        left, shown = self.left_by(path, ["?", "a", "w"], asked.append)
+        assert (left, asked) == (None, [])
+        assert "any key closes this" in shown
+        assert "windows: 1 h, 24 h, all, 5 min, 15 min" in shown
+        assert "tools · 24 h" in shown
+
+    def test_the_footer_names_them_within_80_columns(self, path: Path) -> None:
+        _, shown = self.left_by(path, [], lambda _key: None)
+        assert KEYS_THAT_LEAD in shown
+        assert len(KEYS_THAT_LEAD) <= 80
 
 
 class TestCommand:

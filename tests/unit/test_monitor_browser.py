@@ -97,6 +97,8 @@ def played(
     *,
     look: Callable[[], None] | None = None,
     has_life: bool = False,
+    budget_usd: float | None = None,
+    chart: bool = False,
 ) -> Played:
     """Type these keys, and a q; `look` is called before each."""
     output = io.StringIO()
@@ -108,6 +110,8 @@ def played(
         clock=lambda: NOW,
         refresh_s=0.0,
         has_life=has_life,
+        budget_usd=budget_usd,
+        chart=chart,
     )
     with Live(console=console, auto_refresh=False, screen=True) as live:
         left = browser.run(Typist(browser, keys, look), live)
@@ -130,6 +134,7 @@ class TestKeys:
             pytest.param(["enter", "enter", "a"], OverviewScreen, id="a leads to all agents"),
             pytest.param("c", CostScreen, id="c leads to costs"),
             pytest.param("t", WorkersScreen, id="t leads to tasks and workers"),
+            pytest.param("b", CostScreen, id="b leads to costs, with the budget drawn"),
             pytest.param("tt", WorkersScreen, id="and once there is there"),
             pytest.param(["t", "escape"], OverviewScreen, id="escape leads back from there"),
             pytest.param(["c", "tab", "enter"], AgentScreen, id="a cost's agent opens"),
@@ -140,6 +145,23 @@ class TestKeys:
     )
     def test_lead_to_screens(self, keys: list[str], screen: type) -> None:
         assert type(played(keys).screen) is screen
+
+    @pytest.mark.parametrize(
+        ("key", "screen"), [("a", OverviewScreen), ("t", WorkersScreen), ("c", CostScreen), ("b", CostScreen)]
+    )
+    def test_a_key_of_ego_mcps_life_leads_where_it_says_whatever_was_left_before(self, key: str, screen: type) -> None:
+        """And from there back to the overview."""
+        browser = played(["enter", "enter", "e"], has_life=True).browser
+        browser.lead(key)
+        assert type(browser.screen) is screen
+        browser.obey("escape")
+        assert type(browser.screen) is OverviewScreen
+
+    def test_b_draws_the_budget_from_wherever_and_says_where_none_is_set(self) -> None:
+        query = FakeQuery()
+        assert "this month, added up" in played("b", query, budget_usd=100.0).shown
+        assert "this month, added up" in played("b", query, budget_usd=100.0, chart=True).shown
+        assert "no budget is set: EGOSCOPE_BUDGET_USD" in played("b", query).shown
 
     def test_what_began_with_an_agent_has_the_overview_above_it(self) -> None:
         browser = played(["escape"], first=Target(kind="agent", name="support_agent"))

@@ -194,7 +194,7 @@ def test_the_budget_is_drawn(store: Path) -> None:
             id="an agent that is not there, and which are",
         ),
         pytest.param(["--trace", NOBODY], 1, f"--trace {NOBODY}: there is no such trace", id="a trace that is not"),
-        pytest.param(["--trace", "4bf9"], 2, "32 hex digits", id="an id of another form"),
+        pytest.param(["--trace", "4bf9"], 2, "--trace 4bf9: a trace has an id of 32 hex digits", id="another form"),
         pytest.param(["--budget"], 2, "EGOSCOPE_BUDGET_USD", id="a budget that is not set"),
         pytest.param(["--agents", "--cost"], 2, "--agents and --cost: one of them at a time", id="two at once"),
         pytest.param(["--workers", "--cost"], 2, "--cost and --workers: one of them at a time", id="workers too"),
