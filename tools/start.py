@@ -2,10 +2,10 @@
 
     python3 tools/start.py
 
-The log directory is $EGO_MCP_LOG_DIR (from the environment or .env), else ego-mcp's own default. Where it holds no
-ego-mcp log, and $KAGURA_DB_DIR, $ILLUMO_DB_DIR, $TRACERDB_DIR and $KOUBOU_DB_DIR name no directory either, the demo
-plays in a volume of its own. The sidecar runs as the directory's owner, who may read it. All of this is left in .env,
-where a bare `docker compose` finds it.
+The log directory is $EGO_MCP_LOG_DIR (from the environment or .env), else ego-mcp's own default. Where none is named,
+nor a directory by $KAGURA_DB_DIR, $ILLUMO_DB_DIR, $TRACERDB_DIR or $KOUBOU_DB_DIR, and the default holds no log of
+ego-mcp, the demo plays in a volume of its own. What is named is followed, also while it holds nothing yet. The sidecar
+runs as the directory's owner, who may read it. All of this is left in .env, where a bare `docker compose` finds it.
 """
 
 from __future__ import annotations
@@ -42,20 +42,26 @@ def timezone() -> str:
 
 def surroundings() -> tuple[dict[str, str], list[str]]:
     """Return the environment for docker compose, and the profiles to switch on."""
-    logs = Path(setting("EGO_MCP_LOG_DIR", EGO_MCP_DEFAULT)).expanduser().resolve()
+    named = setting("EGO_MCP_LOG_DIR", "")
+    logs = Path(named or EGO_MCP_DEFAULT).expanduser().resolve()
     environment = {**os.environ, "TZ": setting("TZ", timezone())}
     databases = {name: Path(path).expanduser().resolve() for name in DATABASES if (path := setting(name, ""))}
     environment |= {name: str(path) for name, path in databases.items()}
-    if any(logs.glob(LOGS)):
+    for name, path in (databases | ({"EGO_MCP_LOG_DIR": logs} if named else {})).items():
+        if not path.is_dir():  # Docker would make it, as root's
+            sys.exit(f"{name}: there is no directory {path}. Make it, or name another in .env.")
+    if named or any(logs.glob(LOGS)):
         environment["EGO_MCP_LOG_DIR"] = str(logs)
         owner = logs.stat()
+        if not any(logs.glob(LOGS)):
+            print(f"No ego-mcp log in {logs} yet: it is followed as soon as there is one.")
     else:
         environment["EGO_MCP_LOG_DIR"] = ""  # and not none at all: .env may name the directory
-        if not any(path.is_dir() for path in databases.values()):
+        if not databases:
             print(f"No ego-mcp log in {logs}: playing the demo.")
             return environment, ["--profile", "demo"]
         print(f"No ego-mcp log in {logs}: showing the other agents alone.")
-        owner = next(path.stat() for path in databases.values() if path.is_dir())
+        owner = next(path.stat() for path in databases.values())
     if owner.st_uid != 0:  # never as root; a directory of root's must be open to others
         environment.setdefault("EGOSCOPE_UID", setting("EGOSCOPE_UID", str(owner.st_uid)))
         environment.setdefault("EGOSCOPE_GID", setting("EGOSCOPE_GID", str(owner.st_gid)))

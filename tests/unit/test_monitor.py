@@ -11,7 +11,6 @@ import subprocess
 import sys
 import termios
 import time
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -260,9 +259,14 @@ class TestKeysOfLife:
         output = io.StringIO()
         console = Console(width=80, height=24, file=output, force_terminal=True, color_system=None)
         typed = iter([*keys, "q", "q"])
+
+        class Typist:
+            def wait(self, timeout_s: float) -> str:
+                return next(typed)
+
         with StoreReader(path) as reader, Live(console=console, auto_refresh=False, screen=True) as live:
             life = Life(reader, console, [], lead=lead)
-            left = life.run(SimpleNamespace(wait=lambda _timeout_s: next(typed)), live)
+            left = life.run(Typist(), live)
         return left, output.getvalue()
 
     @pytest.mark.parametrize("key", ["a", "t", "c", "b"])

@@ -21,6 +21,8 @@ from egoscope.query.embedded import EmbeddedQuery
 from tests.pages import DOCS, Block, blocks
 
 PAGE: Final = DOCS / "monitor.md"
+STATE_DIR: Final = "demo/state"
+"""What the page's first block sets, and so holds for what is typed after it."""
 EVERY: Final = blocks(PAGE)
 SCREENS: Final = ("All agents and flows", "One agent", "One flow", "One trace", "Tasks and workers", "Cost")
 FOOTERS: Final = {
@@ -73,7 +75,8 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trace_id(reader: Path) -> str:
     """An execution's trace."""
-    with EmbeddedQuery(reader / ".local" / "state" / "egoscope" / "store.db") as query:
+    assert not (reader / ".local").exists(), "a demo's money has no place among one's own"
+    with EmbeddedQuery(reader / STATE_DIR / "store.db") as query:
         return query.get_executions("support_agent", limit=1)[0].trace_id
 
 
@@ -82,7 +85,7 @@ def test_a_command_of_the_page_prints_the_screen_of_the_page(
     section: str, number: int, reader: Path, trace_id: str
 ) -> None:
     command, picture = pairs(section)[number]
-    printed = run(command.code, reader, TRACE_ID=trace_id)
+    printed = run(command.code, reader, TRACE_ID=trace_id, EGOSCOPE_STATE_DIR=STATE_DIR)
     assert titles(picture.code) <= titles(printed)
     assert "\x1b" not in printed
 

@@ -49,13 +49,35 @@ def a_log_directory(tmp_path: Path, owner: int) -> Path:
 def test_without_a_log_the_demo_plays_in_its_own_volume(
     start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The empty directory is not mounted: the demo's volume takes its place."""
+    """Where nobody named one. The empty directory is not mounted: the demo's volume takes its place."""
     empty = tmp_path / "empty"
     empty.mkdir()
-    monkeypatch.setenv("EGO_MCP_LOG_DIR", str(empty))
+    monkeypatch.setattr(start, "EGO_MCP_DEFAULT", str(empty))
     environment, profiles = start.surroundings()
     assert profiles == ["--profile", "demo"]
     assert environment["EGO_MCP_LOG_DIR"] == "", "so that a directory that .env names is not mounted either"
+
+
+def test_a_directory_that_is_named_is_followed_before_it_holds_a_log(
+    start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An invented life in its place would be taken for one's own."""
+    logs = a_log_directory(tmp_path, 12345)
+    next(logs.iterdir()).unlink()
+    monkeypatch.setenv("EGO_MCP_LOG_DIR", str(logs))
+    environment, profiles = start.surroundings()
+    assert (profiles, environment["EGO_MCP_LOG_DIR"], environment["EGOSCOPE_UID"]) == ([], str(logs), "12345")
+    assert f"No ego-mcp log in {logs} yet" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["EGO_MCP_LOG_DIR", "KAGURA_DB_DIR", "KOUBOU_DB_DIR"])
+def test_a_directory_that_is_named_and_not_there_starts_nothing(
+    start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Docker would make it, as root's, and whose it is to be could not write to it."""
+    monkeypatch.setenv(name, str(tmp_path / "nowhere"))
+    with pytest.raises(SystemExit, match=f"{name}: there is no directory {tmp_path / 'nowhere'}"):
+        start.surroundings()
 
 
 def test_the_logs_directory_is_mounted_by_its_full_path_and_read_as_its_owner(
@@ -85,8 +107,10 @@ def test_dotenv_says_where_the_logs_are_and_the_environment_overrules_it(
     (tmp_path / ".env").write_text(f"EGO_MCP_LOG_DIR={logs}\nEGOSCOPE_UID=777\n")
     environment, profiles = start.surroundings()
     assert (profiles, environment["EGO_MCP_LOG_DIR"], environment["EGOSCOPE_UID"]) == ([], str(logs), "777")
-    monkeypatch.setenv("EGO_MCP_LOG_DIR", str(tmp_path / "nothing"))
-    assert start.surroundings()[1] == ["--profile", "demo"]
+    other = tmp_path / "other"
+    other.mkdir()
+    monkeypatch.setenv("EGO_MCP_LOG_DIR", str(other))
+    assert start.surroundings()[0]["EGO_MCP_LOG_DIR"] == str(other)
 
 
 @pytest.mark.parametrize(
@@ -163,13 +187,11 @@ def test_who_has_databases_alone_is_shown_those_and_no_demo(
     empty = tmp_path / "empty"
     empty.mkdir()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("EGO_MCP_LOG_DIR", str(empty))
+    monkeypatch.setattr(start, "EGO_MCP_DEFAULT", str(empty))
     monkeypatch.setenv("KAGURA_DB_DIR", "databases")
     environment, profiles = start.surroundings()
     assert (profiles, environment["KAGURA_DB_DIR"], environment["EGOSCOPE_UID"]) == ([], str(databases), "12345")
     assert (environment["EGO_MCP_LOG_DIR"], environment.get("ILLUMO_DB_DIR")) == ("", None)
-    monkeypatch.setenv("KAGURA_DB_DIR", "nowhere")
-    assert start.surroundings()[1] == ["--profile", "demo"]
 
 
 @pytest.mark.parametrize(

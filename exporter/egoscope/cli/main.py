@@ -87,7 +87,7 @@ def start(
     state_dir: Annotated[Path | None, typer.Option(help="Where state, key and store are kept")] = None,
     once: Annotated[bool, typer.Option("--once", help="Print one picture and end")] = False,
 ) -> None:
-    """Show an agent's life in this terminal, with no server; plays the demo where nothing is found."""
+    """Show an agent's life in this terminal, with no server; plays a demo where nothing is named or found."""
     from egoscope.cli.start import run_start  # noqa: PLC0415
 
     overrides = {"EGO_MCP_LOG_PATH": path, "state_dir": state_dir}

@@ -132,7 +132,7 @@ class _Drawing:
 
     def _header(self) -> RenderableType:
         picture, glyphs = self._picture, self._glyphs
-        left = title_text(self._view.mark).append_text(self._state())
+        left = Text.assemble(title_text(self._view.mark), "  ", self._state())
         for word in (", ".join(picture.services), picture.time_phase or ""):
             if word:
                 left.append(f" {glyphs.separator} {plain(word)}")

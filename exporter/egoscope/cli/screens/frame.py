@@ -102,7 +102,7 @@ def page(frame: Frame, heading: Text, parts: Sequence[RenderableType], looking: 
 
 
 def _header(frame: Frame, heading: Text) -> RenderableType:
-    left = title_text(frame.mark).append_text(heading)
+    left = Text.assemble(title_text(frame.mark), "  ", heading)
     if frame.paused:
         left.append("  ").append(" PAUSED ", "reverse")
     asked = frame.asked or frame.now
@@ -115,8 +115,8 @@ def _header(frame: Frame, heading: Text) -> RenderableType:
 
 def title_text(mark: str) -> Text:
     """Begin a header; with a mark, such as that all of it is invented, where no width cuts it off."""
-    title = Text.assemble(("egoscope", f"bold {palette.ACCENT}"), "  ")
-    return title.append(f" {mark} ", "reverse").append("  ") if mark else title
+    title = Text("egoscope", f"bold {palette.ACCENT}")
+    return Text.assemble(title, "  ", (f" {mark} ", "reverse")) if mark else title
 
 
 def hindrance_line(hindrances: Sequence[str], width: int, glyphs: Glyphs) -> Text:

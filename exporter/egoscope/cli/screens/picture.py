@@ -103,7 +103,7 @@ class Picture:
             said = Text.assemble((f"{screen.nothing}\n\n", "bold"), self._hint)
             for sentence in frame.hindrances:
                 said.append(f"\n\n{plain(sentence)}", palette.WARNING)
-            said.append(f"\n\n{frame.keys}", "dim")
+            said.append(f"\n\n{frame.keys}" if frame.live else "", "dim")
             if frame.notice:
                 said.append(f"\n{frame.notice}")
             return panel(title_text(frame.mark), said)
