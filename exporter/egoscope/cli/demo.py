@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import typer
 
@@ -28,11 +28,15 @@ from egoscope.demo import (
     write_live,
     write_some_past,
 )
+from egoscope.demo.place import cannot_write, claim
 from egoscope.demo.settings import moment
+from egoscope.errors import ConfigError
+from egoscope.sources.discovery import DEFAULT_GLOB
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Future
+    from datetime import datetime
     from pathlib import Path
 
 EXECUTIONS_PER_HOUR: Final = 40.0
@@ -62,9 +66,13 @@ def run_demo(
 
     With `agents`, Kagura's, illumo's and Koubou's databases get the same `days` of history, and go on as well;
     where nothing ended in so many days, as in an hour of the night, a database's history begins earlier. `now_ns` is
-    there for tests, and asked before anything is written.
+    there for tests, and asked before anything is written. Raises ConfigError where nothing is asked for, where `out`
+    cannot be written to, and where it holds files of these names that no demo made: they are left as they are.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    if not (live or days or max_mib):
+        raise ConfigError("--no-live: nothing is asked for; --days or --max-mib say how much history to write")
+    if agents and not (live or days):
+        raise ConfigError("--agents: databases get a history of --days, and of no other length; name it")
     now = moment(now_ns() // 1000)
     start = now - timedelta(days=days)
     settings = DemoSettings(
@@ -74,47 +82,83 @@ def run_demo(
         failure_rate=failure_rate,
         documented_format=documented,
     )
+    databases = _databases(out, seed, start) if agents else ()
+    claim(out, (DEFAULT_GLOB, *(one.path.name for one in databases)))
+    reason = ""
+    try:
+        if days:
+            for one in databases:
+                more = one.path.exists()
+                _tell_runs(one, write_some_past(partial(one.past, until=now), one.life, until=now), more=more)
+        if days or max_mib:
+            max_bytes = max_mib * 1024 * 1024 if max_mib else None
+            more = _has_log(out)
+            _tell(write_history(out, settings, until=now if days else None, max_bytes=max_bytes), more=more)
+        if live:
+            _go_on(out, settings, databases)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    if reason:
+        raise cannot_write(out, reason)
+
+
+class _Demo(NamedTuple):
+    """One database: what its rows are called, and what writes them."""
+
+    what: str
+    path: Path
+    past: Callable[..., DatabaseSummary]
+    present: Callable[..., DatabaseSummary]
+    life: DatabaseSettings
+
+
+def _databases(out: Path, seed: int, start: datetime) -> tuple[_Demo, ...]:
     kagura = DatabaseSettings(seed=seed, start=start, per_hour=EXECUTIONS_PER_HOUR)
     illumo = DatabaseSettings(seed=seed, start=start, per_hour=FLOW_RUNS_PER_HOUR)
     koubou = DatabaseSettings(seed=seed, start=start, per_hour=TASKS_PER_HOUR, killed_rate=WORKER_DEATHS)
-    if agents and days:
-        for what, write, name, life in (
-            ("executions", write_kagura_history, KAGURA_FILE, kagura),
-            ("flow runs", write_illumo_history, ILLUMO_FILE, illumo),
-            ("tasks", write_koubou_history, KOUBOU_FILE, koubou),
-        ):
-            _tell_runs(what, write_some_past(partial(write, out / name, until=now), life, until=now))
-    if days or max_mib:
-        max_bytes = max_mib * 1024 * 1024 if max_mib else None
-        _tell(write_history(out, settings, until=now if days else None, max_bytes=max_bytes))
-    if live:
-        stop = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda _number, _frame: stop.set())
-        typer.echo(f"writing {calls_per_minute:g} calls a minute to {out}; Ctrl-C ends it", err=True)
-        with ExitStack() as ending:
-            writers: list[tuple[str, Future[DatabaseSummary]]] = []
-            if agents:
-                pool = ending.enter_context(ThreadPoolExecutor(3))
-                # However the log ends, the others end with it.
-                ending.callback(stop.set)
-                writers = [
-                    ("executions", pool.submit(write_kagura_live, out / KAGURA_FILE, kagura, stop=stop)),
-                    ("flow runs", pool.submit(write_illumo_live, out / ILLUMO_FILE, illumo, stop=stop)),
-                    ("tasks", pool.submit(write_koubou_live, out / KOUBOU_FILE, koubou, stop=stop)),
-                ]
-                for _, writer in writers:
-                    writer.add_done_callback(lambda _writer: stop.set())
-            _tell(write_live(out, settings, stop=stop))
-            for what, writer in writers:
-                _tell_runs(what, writer.result())
+    return tuple(
+        _Demo(what, out / name, partial(past, out / name), partial(present, out / name), life)
+        for what, name, past, present, life in (
+            ("executions", KAGURA_FILE, write_kagura_history, write_kagura_live, kagura),
+            ("flow runs", ILLUMO_FILE, write_illumo_history, write_illumo_live, illumo),
+            ("tasks", KOUBOU_FILE, write_koubou_history, write_koubou_live, koubou),
+        )
+    )
 
 
-def _tell(summary: Summary) -> None:
+def _go_on(out: Path, settings: DemoSettings, databases: Sequence[_Demo]) -> None:
+    """Write what happens as it happens, until a signal ends it."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    rate = f"{settings.calls_per_minute:g} calls a minute in the mean over a day"
+    typer.echo(f"writing to {out}, {rate}: in sessions, and few at night; Ctrl-C ends it", err=True)
+    more = {one.path: one.path.exists() for one in databases}
+    with ExitStack() as ending:
+        writers: list[tuple[_Demo, Future[DatabaseSummary]]] = []
+        if databases:
+            pool = ending.enter_context(ThreadPoolExecutor(len(databases)))
+            # However the log ends, the others end with it.
+            ending.callback(stop.set)
+            writers = [(one, pool.submit(one.present, one.life, stop=stop)) for one in databases]
+            for _, writer in writers:
+                writer.add_done_callback(lambda _writer: stop.set())
+        has_log = _has_log(out)
+        _tell(write_live(out, settings, stop=stop), more=has_log)
+        for one, writer in writers:
+            _tell_runs(one, writer.result(), more=more[one.path])
+
+
+def _has_log(out: Path) -> bool:
+    return any(out.glob(DEFAULT_GLOB))
+
+
+def _tell(summary: Summary, *, more: bool) -> None:
     has_starts = any(outcome == "started" for _, outcome in summary.calls)
     calls = sum(count for (_, outcome), count in summary.calls.items() if outcome == "started" or not has_starts)
-    typer.echo(f"{calls} calls in {len(summary.files)} file(s)", err=True)
+    typer.echo(f"{calls} calls{' more' if more else ''} in {len(summary.files)} file(s)", err=True)
 
 
-def _tell_runs(what: str, summary: DatabaseSummary) -> None:
-    typer.echo(f"{sum(summary.runs.values())} {what} in {summary.path}", err=True)
+def _tell_runs(one: _Demo, summary: DatabaseSummary, *, more: bool) -> None:
+    runs = sum(summary.runs.values())
+    typer.echo(f"{runs} {one.what}{' more' if more else ''} in {one.path}", err=True)

@@ -194,13 +194,13 @@ def version() -> None:
 @app.command()
 @_sentences
 def demo(
-    out: Annotated[Path, typer.Option(help="Directory to write ego-mcp-YYYY-MM-DD.log files to")],
+    out: Annotated[Path, typer.Option(help="Directory for ego-mcp-YYYY-MM-DD.log files: a new one, or a demo's")],
     calls_per_minute: Annotated[float, typer.Option(help="Calls a minute, the mean over a day")] = 30.0,
-    days: Annotated[float, typer.Option(help="Days of history to write first, up to now")] = 0.0,
+    days: Annotated[float, typer.Option(min=0, help="Days of history to write first, up to now")] = 0.0,
     live: Annotated[bool, typer.Option(help="Go on writing in real time until Ctrl-C")] = True,
     seed: Annotated[int, typer.Option(help="Equal seeds give equal lives")] = 7,
     failure_rate: Annotated[float, typer.Option(help="Share of calls that fail")] = 0.03,
-    max_mib: Annotated[int | None, typer.Option(help="End the history at this size")] = None,
+    max_mib: Annotated[int | None, typer.Option(min=1, help="End the history at this size")] = None,
     documented: Annotated[bool, typer.Option("--documented", help="The documented one-line format")] = False,
     agents: Annotated[bool, typer.Option("--agents", help="telemetry.db, illumo_trace.db and koubou.db, too")] = False,
 ) -> None:
