@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from typer.testing import CliRunner
 
 from egoscope.cli import app
 from egoscope.delivery.state import StateFile
+from egoscope.feeds import CONVERTIBLE
+from tests.pages import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -139,6 +142,112 @@ def test_what_cannot_be_converted_is_said_in_a_sentence(key_file: Path, argument
     assert code == 2
     assert sentence in said
     assert not (key_file.parent / "out").exists()
+
+
+@pytest.mark.parametrize("given", ["the file", "its directory", "a glob"])
+@pytest.mark.parametrize(
+    ("kind", "table"),
+    [
+        pytest.param("kagura", "executions (id, agent_name, started_at)", id="Kagura's"),
+        pytest.param("illumo", "spans (span_id, start_time)", id="illumo's"),
+        pytest.param("tracerdb", 'spans (span_id, start, "end")', id="a tracer's"),
+        pytest.param("koubou", "task_master (task_id, status, created_at)", id="Koubou's"),
+    ],
+)
+def test_a_database_is_not_read_as_a_log_but_its_source_is_named(
+    tmp_path: Path, key_file: Path, kind: str, table: str, given: str
+) -> None:
+    path = tmp_path / "agents" / "some.db"
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute(f"CREATE TABLE {table}")
+    named = {"the file": path, "its directory": path.parent, "a glob": path.parent / "s*"}[given]
+    code, said = convert(named, "--out", tmp_path / "out", "--key-file", key_file)
+    assert code == 2
+    assert said == f"egoscope: {path}: is a SQLite database, no log of ego-mcp; give it with --source {kind}\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_database_of_no_known_kind_gets_all_kinds_named(tmp_path: Path, key_file: Path) -> None:
+    """Also one that another source was named for."""
+    with closing(sqlite3.connect(tmp_path / "other.db")) as db, db:
+        db.execute("CREATE TABLE recipes (name)")
+    for source in ("ego-mcp", "kagura"):
+        given = (tmp_path / "other.db", "--out", tmp_path / "out", "--key-file", key_file, "--source", source)
+        code, said = convert(*given)
+        assert code == 2
+        assert "has none of the tables that --source kagura, illumo, tracerdb or koubou reads" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_database_given_as_another_kind_is_told_its_own(tmp_path: Path, key_file: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "other.db")) as db, db:
+        db.execute("CREATE TABLE executions (id, agent_name, started_at)")
+    given = (tmp_path / "other.db", "--out", tmp_path / "out", "--key-file", key_file, "--source", "koubou")
+    code, said = convert(*given)
+    assert code == 2
+    assert "give it with --source kagura" in said
+
+
+def test_logs_beside_databases_are_converted(tmp_path: Path, key_file: Path) -> None:
+    """As in a demo's directory: of one that is named as a whole the logs are read."""
+    (tmp_path / "ego-mcp-2026-11-20.log").write_bytes(invoked(0) + b"\n" + completed(40) + b"\n")
+    sqlite3.connect(tmp_path / "telemetry.db").close()
+    assert convert(tmp_path, "--out", tmp_path / "out", "--key-file", key_file)[0] == 0
+
+
+def test_where_no_line_can_be_read_it_is_no_success(tmp_path: Path, key_file: Path) -> None:
+    """What was given is no log of ego-mcp's, such as /etc/passwd."""
+    (tmp_path / "passwd").write_bytes(b"root:x:0:0:root:/root:/bin/bash\n" * 3)
+    code, said = convert(tmp_path / "passwd", "--out", tmp_path / "out", "--key-file", key_file)
+    assert code == 2
+    assert "none of 3 lines could be read as ego-mcp's" in said
+    assert "--source" in said
+    assert "root" not in said.replace(str(tmp_path), "")
+
+
+def test_a_log_of_which_some_lines_cannot_be_read_is_converted(tmp_path: Path, key_file: Path) -> None:
+    (tmp_path / "ego-mcp-2026-11-20.log").write_bytes(b"half a li\n" + invoked(0) + b"\n" + completed(40) + b"\n")
+    code, said = convert(tmp_path, "--out", tmp_path / "out", "--key-file", key_file)
+    assert (code, "1 unparsable" in said) == (0, True)
+
+
+def test_half_a_line_waits(tmp_path: Path, key_file: Path) -> None:
+    (tmp_path / "ego-mcp-2026-11-20.log").write_bytes(invoked(0))
+    code, said = convert(tmp_path, "--out", tmp_path / "out", "--key-file", key_file)
+    assert code == 0
+    assert "0 lines of 1 file(s): 0 calls" in said
+    assert said.endswith("Values: none.\n")
+
+
+@pytest.mark.parametrize("out", ["a file", "below a file"])
+def test_a_place_that_takes_no_files_is_named_with_its_option(tmp_path: Path, key_file: Path, out: str) -> None:
+    (tmp_path / "ego-mcp-2026-11-20.log").write_bytes(invoked(0) + b"\n" + completed(40) + b"\n")
+    taken = tmp_path / "taken"
+    taken.touch()
+    place = taken if out == "a file" else taken / "out"
+    code, said = convert(tmp_path, "--out", place, "--key-file", key_file)
+    assert code == 2
+    assert said.startswith(f"egoscope: --out {place}: cannot be written to (")
+    assert said.endswith("); name another directory\n")
+
+
+def test_a_file_that_cannot_be_replaced_is_said_in_a_sentence(tmp_path: Path, key_file: Path) -> None:
+    (tmp_path / "ego-mcp-2026-11-20.log").write_bytes(invoked(0) + b"\n" + completed(40) + b"\n")
+    (tmp_path / "out" / "summary.json").mkdir(parents=True)
+    code, said = convert(tmp_path, "--out", tmp_path / "out", "--key-file", key_file)
+    assert code == 2
+    assert f"--out {tmp_path / 'out'}: cannot be written to (Is a directory)" in said
+
+
+def test_help_names_every_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And so does the README."""
+    monkeypatch.setenv("COLUMNS", "300")
+    said = CliRunner().invoke(app, ["convert", "--help"]).output
+    row = next(line for line in (ROOT / "README.md").read_text().splitlines() if "`egoscope convert " in line)
+    for source in ("ego-mcp", *(name for name in CONVERTIBLE if name != "ego_mcp")):
+        assert source in said
+        assert f"`{source}`" in row
 
 
 @pytest.mark.parametrize("running", [False, True], ids=["state file at rest", "state file in use"])

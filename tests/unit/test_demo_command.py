@@ -147,8 +147,11 @@ def test_the_rate_of_a_live_demo_is_told_as_the_mean_that_it_is(
     def at_once(out: Path, settings: command.DemoSettings, **_: object) -> command.Summary:
         return command.write_history(out, settings, days=0.001)
 
+    def unheard(*_: object) -> None:
+        """Leave signals to pytest."""
+
     monkeypatch.setattr(command, "write_live", at_once)
-    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr("signal.signal", unheard)
     code, said = demo("--out", tmp_path, "--calls-per-minute", "60")
     assert code == 0
     assert "60 calls a minute in the mean over a day" in said

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import orjson
 from google.protobuf.json_format import MessageToDict
 
+from egoscope.cli.convert_kinds import databases_in, is_database, what_fits
 from egoscope.convert import semconv as s
 from egoscope.convert.catalogue import REDACTIONS
 from egoscope.delivery.key import load_key
@@ -21,6 +22,8 @@ from egoscope.feeds import CONVERTIBLE
 from egoscope.otlp.client import Signal
 from egoscope.otlp.requests import Request, encode_telemetry
 from egoscope.otlp.split import REQUESTS
+from egoscope.sources.discovery import printable
+from egoscope.sources.ego_mcp import SOURCE as EGO_MCP
 from egoscope.wiring import sidecar_resource
 
 if TYPE_CHECKING:
@@ -36,25 +39,58 @@ if TYPE_CHECKING:
 _NO_CLOCK_NS: Final = 4_102_444_800 * 10**9  # 2100: nothing is in the future of a recorded file
 _UNKNOWN_NS: Final = 0  # OTLP: the time is unknown
 _FOREVER_NS: Final = 2**62
-_WORDS: Final[dict[str, tuple[str, str, str]]] = dict.fromkeys(("ego-mcp", "ego_mcp"), ("lines", "file(s)", "calls"))
+_SUMMARY: Final = "summary"
+SOURCES: Final = tuple(name for name in CONVERTIBLE if name != EGO_MCP)
+"""What `--source` may be; the name that ego-mcp has in telemetry is taken, too."""
+_WORDS: Final[dict[str, tuple[str, str, str]]] = dict.fromkeys(("ego-mcp", EGO_MCP), ("lines", "file(s)", "calls"))
 
 
 def run_convert(source: str, path: str, out: Path, settings: Settings) -> str:
     """Convert everything that `path` names into `out`; return the summary for people.
 
-    Deterministic: the same bytes and key give the same files, wherever the log or database stands.
+    Deterministic: the same bytes and key give the same files, wherever the log or database stands. Raises SourceError
+    where it is no such source: nothing of it could be read.
     """
     if source not in CONVERTIBLE:
-        raise ConfigError(f"--source {source}: not known; this egoscope reads {', '.join(CONVERTIBLE)}")
+        raise ConfigError(f"--source {source}: not known; this egoscope reads {', '.join(SOURCES)}")
     key = load_key(settings.key_path, state_exists=_holds_anything(settings.state_dir / "state.db"))
     with closing(CONVERTIBLE[source](path, settings, key)) as feed:
         units = sorted(feed.scan(), key=lambda unit: unit.checkpoint.path)
+        if feed.source == EGO_MCP:
+            _refuse_databases([one.checkpoint.path for one in units] or databases_in(path), source, settings)
         if not units:
-            problems = "; ".join(f"{one.path}: {one.reason}" for one in feed.problems()) or f"{path}: nothing to read"
-            raise SourceError(f"nothing to convert: {problems}")
-        summary = _convert(feed, units, out, settings, sidecar_resource(settings, key))
-    (out / "summary.json").write_bytes(orjson.dumps(summary, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+            problems = [f"{one.path}: {one.reason}" for one in feed.problems()] or [f"{path}: nothing to read"]
+            fitting = dict.fromkeys(what_fits(one, source, settings) for one in databases_in(path))
+            raise SourceError(f"nothing to convert: {'; '.join([*problems, *filter(None, fitting)])}")
+        with ExitStack() as stack:
+            outputs = _open_all(out, stack)
+            summary = _convert(feed, units, outputs, settings, sidecar_resource(settings, key))
+            outputs[_SUMMARY].write(orjson.dumps(summary, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    if summary["lines"] and not summary["spans"] and summary["unparsable"] >= summary["lines"]:
+        lines, _, _ = _words(source)
+        raise SourceError(
+            f"{path}: none of {summary['lines']} {lines} could be read as {source}'s; is it the right file, and the "
+            f"right --source ({', '.join(SOURCES)})?"
+        )
     return _sentence(source, summary)
+
+
+def _refuse_databases(paths: Sequence[str], source: str, settings: Settings) -> None:
+    """Raise SourceError for the first database among what was given as logs."""
+    for path in filter(is_database, paths):
+        fitting = what_fits(path, source, settings) or f"say whose with --source ({', '.join(SOURCES)})"
+        raise SourceError(f"{printable(path)}: is a SQLite database, no log of ego-mcp; {fitting}")
+
+
+def _open_all(out: Path, stack: ExitStack) -> dict[str, BinaryIO]:
+    """Open the files to write, a signal each and the summary's, by name. Raises ConfigError where it cannot be."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        files = {**{signal: f"{signal}.jsonl" for signal in Signal}, _SUMMARY: "summary.json"}
+        return {name: stack.enter_context((out / file).open("wb")) for name, file in files.items()}
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    raise ConfigError(f"--out {out}: cannot be written to ({reason}); name another directory")
 
 
 def _holds_anything(state_path: Path) -> bool:
@@ -68,17 +104,20 @@ def _holds_anything(state_path: Path) -> bool:
 
 
 def _convert(
-    feed: Feed, units: Sequence[Unit], out: Path, settings: Settings, sidecar: Sequence[Attribute]
+    feed: Feed,
+    units: Sequence[Unit],
+    outputs: Mapping[str, BinaryIO],
+    settings: Settings,
+    sidecar: Sequence[Attribute],
 ) -> dict[str, Any]:
-    out.mkdir(parents=True, exist_ok=True)
     ledger = Ledger({}, [])
-    counts: Counter[str] = Counter()
+    counts: Counter[str] = Counter(
+        dict[str, int].fromkeys(("lines", "unparsable", "spans", "log_records", "points"), 0)
+    )
     newest_ns = 0
-    with ExitStack() as stack:
-        outputs = {signal: stack.enter_context((out / f"{signal}.jsonl").open("wb")) for signal in Signal}
-        for unit in units:
-            newest_ns = max(newest_ns, _convert_unit(feed, unit, settings.batch_kib * 1024, ledger, counts, outputs))
-        _write(outputs, encode_telemetry(ledger.drain(newest_ns // 1_000_000), sidecar))
+    for unit in units:
+        newest_ns = max(newest_ns, _convert_unit(feed, unit, settings.batch_kib * 1024, ledger, counts, outputs))
+    _write(outputs, encode_telemetry(ledger.drain(newest_ns // 1_000_000), sidecar))
     return {"files": len(units), **counts, "fields": _fields(ledger)}
 
 
@@ -88,7 +127,7 @@ def _convert_unit(
     batch_bytes: int,
     ledger: Ledger,
     counts: Counter[str],
-    outputs: Mapping[Signal, BinaryIO],
+    outputs: Mapping[str, BinaryIO],
 ) -> int:
     """Write what one file or database becomes; return the time of its newest record."""
     conversion: Conversion | None = None
@@ -109,7 +148,7 @@ def _convert_unit(
 
 
 def _told(
-    feed: Feed, unit: Unit, conversion: Conversion, counts: Counter[str], outputs: Mapping[Signal, BinaryIO]
+    feed: Feed, unit: Unit, conversion: Conversion, counts: Counter[str], outputs: Mapping[str, BinaryIO]
 ) -> None:
     telemetry = conversion.drain()
     counts["spans"] += len(telemetry.spans)
@@ -118,7 +157,7 @@ def _told(
     _write(outputs, encode_telemetry(telemetry, feed.resource(unit.checkpoint)))
 
 
-def _write(outputs: Mapping[Signal, BinaryIO], requests: list[Request]) -> None:
+def _write(outputs: Mapping[str, BinaryIO], requests: list[Request]) -> None:
     for request in requests:
         outputs[request.signal].write(orjson.dumps(to_otlp_json(request)) + b"\n")
 
@@ -154,14 +193,18 @@ def _fields(ledger: Ledger) -> list[dict[str, Any]]:
     ]
 
 
+def _words(source: str) -> tuple[str, str, str]:
+    return _WORDS.get(source, ("rows", "database(s)", "spans"))
+
+
 def _sentence(source: str, summary: dict[str, Any]) -> str:
     actions: Counter[str] = Counter()
     for field in summary["fields"]:
         actions[field[s.ACTION]] += field["count"]
     done = ", ".join(f"{count} {action}" for action, count in sorted(actions.items()))
-    lines, files, calls = _WORDS.get(source, ("rows", "database(s)", "spans"))
+    lines, files, calls = _words(source)
     return (
         f"{summary['lines']} {lines} of {summary['files']} {files}: {summary['spans']} {calls}, "
         f"{summary['log_records']} log records, {summary['points']} points; "
-        f"{summary['unparsable']} unparsable. Values: {done}."
+        f"{summary['unparsable']} unparsable. Values: {done or 'none'}."
     )

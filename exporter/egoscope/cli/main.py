@@ -122,7 +122,9 @@ def monitor(
 def convert(
     path: Annotated[str, typer.Argument(help="A log file or database, or a directory or glob of them")],
     out: Annotated[Path, typer.Option(help="Directory for traces.jsonl, metrics.jsonl, logs.jsonl and summary.json")],
-    source: Annotated[str, typer.Option(help="Kind of source")] = "ego-mcp",
+    source: Annotated[
+        str, typer.Option(help="Whose it is: ego-mcp (a log); kagura, illumo, tracerdb or koubou (a database)")
+    ] = "ego-mcp",
     key_file: Annotated[Path | None, typer.Option(help="32-byte key for pseudonyms and ids")] = None,
 ) -> None:
     """Write exactly what would be sent, as OTLP/JSON, without sending it."""
