@@ -704,6 +704,93 @@ def test_the_embedded_store_stands_in_for_the_servers(settings: Settings) -> Non
     assert "damaged" in the_one(everything(settings), Mark.FAIL).sentence
 
 
+@pytest.fixture
+def unset(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Settings]:
+    """Return what reads the settings of who set the log's and the state's place only; no server is at its address."""
+    for name, field in Settings.model_fields.items():
+        if name.endswith(("_url", "_endpoint")) and isinstance(field.default, str):
+            scheme = "http://" if "://" in field.default else ""
+            monkeypatch.setattr(field, "default", f"{scheme}127.0.0.1:{free_port()}")
+    Settings.model_rebuild(force=True)
+
+    def load(**more: object) -> Settings:
+        return load_settings(EGO_MCP_LOG_PATH=settings.patterns[0], state_dir=settings.state_dir, **more)
+
+    return load
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _defaults_again() -> Generator[None]:
+    """Undo what `unset` did to the class."""
+    yield
+    Settings.model_rebuild(force=True)
+
+
+def test_who_only_runs_start_is_told_of_no_server_as_wrong(
+    settings: Settings, unset: Callable[..., Settings], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the embedded store is, no server is named and none is there: it is what is judged."""
+    live(settings)
+    assert command.run_doctor(unset()) == 0
+    shown = capsys.readouterr().out
+    assert "FAIL" not in shown
+    assert "docker compose" not in shown
+    assert re.search(r"^  ok    embedded store: .*the newest line from", shown, re.MULTILINE)
+    assert len(re.findall(r"Collector|Prometheus|Loki|Tempo", shown.partition("\nservers\n")[2])) == 4, "one line"
+    assert "run egoscope start (shown in the terminal) or egoscope serve" in shown
+
+
+def test_a_server_that_is_named_is_missed(settings: Settings, unset: Callable[..., Settings]) -> None:
+    live(settings)
+    for named in ({"loki_url": f"http://127.0.0.1:{free_port()}"}, {"backend": "collector"}):
+        found = everything(unset(**named))
+        assert [one.mark for one in found].count(Mark.FAIL) == 4, said(found)
+
+
+def test_one_server_that_answers_lets_the_others_be_missed(
+    settings: Settings, unset: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it is well or not; but another program at its port is none."""
+    live(settings)
+    for status, missed in ((200, 3), (503, 4), (404, 0)):
+        with web_server({"/ready": (status, b"")}) as url:
+            monkeypatch.setattr(Settings.model_fields["tempo_url"], "default", url)
+            Settings.model_rebuild(force=True)
+            found = everything(unset())
+        assert [one.mark for one in found].count(Mark.FAIL) == missed, said(found)
+
+
+def test_without_a_store_or_a_server_it_is_said_what_needs_none(unset: Callable[..., Settings]) -> None:
+    found = everything(unset())
+    assert [one.mark for one in found].count(Mark.FAIL) == 4
+    assert "egoscope start" in the_one(found, Mark.SKIP, about="Prometheus").sentence
+
+
+def test_a_start_that_runs_serves_no_page_and_is_well(settings: Settings, unset: Callable[..., Settings]) -> None:
+    sidecar = Sidecar(settings)
+    sidecar.drain()
+    try:
+        found = everything(unset(health_port=free_port()))
+    finally:
+        sidecar.close()
+    assert f"process {os.getpid()} is running" in the_one(found, Mark.OK, about="sidecar").sentence
+    assert [one.subject for one in found if one.mark is Mark.FAIL] == []
+
+
+def test_the_demo_that_start_plays_is_found(settings: Settings, unset: Callable[..., Settings]) -> None:
+    """Its state is its own, below the state directory."""
+    sidecar = Sidecar(settings.model_copy(update={"state_dir": settings.state_dir / "demo"}))
+    sidecar.drain()
+    try:
+        found = everything(unset(health_port=free_port()))
+    finally:
+        sidecar.close()
+    assert f"process {os.getpid()} is running" in the_one(found, Mark.OK, about="sidecar").sentence
+    assert str(settings.state_dir / "demo") in the_one(found, Mark.SKIP, about="demo").sentence
+    assert the_one(found, Mark.OK, about="embedded store")
+    assert [one.subject for one in found if one.mark is Mark.FAIL] == []
+
+
 def snapshot(folder: Path) -> dict[str, tuple[int, int, int]]:
     """Return what would show that something was written: names, sizes, times, modes.
 

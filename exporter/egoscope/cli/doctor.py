@@ -28,6 +28,7 @@ from egoscope.sources.tail import Tail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from egoscope.config import Settings
 
@@ -38,7 +39,19 @@ NETWORK_S: Final = 2.0
 """How long the checks of servers may take; all run at once."""
 
 _STYLES: Final = {Mark.OK: "green", Mark.WARN: "yellow", Mark.FAIL: "bold red", Mark.SKIP: "dim"}
+_SERVERS: Final = "Collector, Prometheus, Loki, Tempo"
 _COLLECTOR_ONLY: Final = "not asked: requests go to the embedded store (EGOSCOPE_BACKEND=embedded)"
+_NONE_NEEDED: Final = "none is there and no setting names one: egoscope start needs none, and fills the embedded store"
+_NO_STORE_EITHER: Final = "none is needed by egoscope start, which shows all in the terminal"
+_NAMES_SERVERS: Final = frozenset(
+    {
+        *("backend", "collector_endpoint", "collector_tls", "collector_ca_file", "collector_token_file"),
+        *("prometheus_url", "loki_url", "tempo_url", "collector_health_url"),
+    }
+)
+"""Settings of whoever uses servers."""
+_DEMO_DIR: Final = "demo"
+"""In the state directory: where `egoscope start` keeps the state of the demo that it plays."""
 
 Section = tuple[str, list[Finding]]
 
@@ -52,10 +65,12 @@ def run_doctor(settings: Settings) -> int:
 
 def examine(settings: Settings, now_s: float) -> Iterator[Section]:
     """Return all findings by section; `now_s` is Unix time. The servers are asked while the rest is looked at."""
-    asked = _Asked(_server_checks(settings), NETWORK_S)
+    asked, sockets = (_Asked(checks(settings), NETWORK_S) for checks in (_server_checks, _socket_checks))
     limit_bytes = settings.outbox_limit_mib * _MIB
     view = state.view_state(settings.state_dir / "state.db")
     owner = local.lock_owner(settings.state_dir / "state.lock")
+    demo_owner = local.lock_owner(settings.state_dir / _DEMO_DIR / "state.lock") if owner is None else None
+    store_path = _store_path(settings)
     ready_page = f"http://{settings.health_host}:{settings.health_port}/readyz" if settings.health_port else None
     known, trouble = (None, view) if isinstance(view, Finding) else (view, None)
     holds_anything = not known.is_empty if known else trouble is None or trouble.mark is not Mark.SKIP
@@ -72,17 +87,49 @@ def examine(settings: Settings, now_s: float) -> Iterator[Section]:
         [
             *local.check_state_dir(settings.state_dir, outbox_limit_bytes=limit_bytes),
             local.check_key(settings.key_path, state_exists=holds_anything),
-            *local.check_sidecar(owner, ready_page),
+            *local.check_sidecar(
+                owner or demo_owner, ready_page, may_be_start=settings.backend == "embedded" or _is_there(store_path)
+            ),
+            *([skip("demo", _playing(settings))] if demo_owner else ()),
             *([trouble] if trouble else ()),
             *(state.check_reading(known) if known else ()),
             *(state.check_outbox(known, limit_bytes=limit_bytes, now_s=now_s) if known else ()),
         ],
     )
+    yield "servers", [*_servers(settings, store_path, asked.findings(), now_s), *sockets.findings()]
+
+
+def _servers(settings: Settings, store_path: Path, found: Sequence[Finding], now_s: float) -> Iterator[Finding]:
+    """Judge the servers, or the embedded store where that is what is used."""
+    none_there = all(one.is_absent or one.mark in (Mark.WARN, Mark.SKIP) for one in found)
     if settings.backend == "embedded":
-        servers = skip("Collector, Prometheus, Loki, Tempo", _COLLECTOR_ONLY)
-        yield "servers", [*store.check_store(settings.store_path, now_s), servers, *asked.findings()]
+        yield from store.check_store(store_path, now_s)
+        yield skip(_SERVERS, _COLLECTOR_ONLY)
+    elif not none_there or _NAMES_SERVERS & settings.model_fields_set:
+        yield from found
+    elif _is_there(store_path):
+        yield from store.check_store(store_path, now_s)
+        yield skip(_SERVERS, _NONE_NEEDED)
     else:
-        yield "servers", asked.findings()
+        yield from found
+        yield skip(_SERVERS, _NO_STORE_EITHER)
+
+
+def _store_path(settings: Settings) -> Path:
+    """Return where the embedded store is: the demo's, where that is the only one."""
+    demo_store = settings.state_dir / _DEMO_DIR / settings.store_path.name
+    return demo_store if _is_there(demo_store) and not _is_there(settings.store_path) else settings.store_path
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # another user's
+        return False
+
+
+def _playing(settings: Settings) -> str:
+    return f"egoscope start plays it, for it found no log; its state is in {settings.state_dir / _DEMO_DIR}"
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:
@@ -136,11 +183,8 @@ def _fingerprint_key(settings: Settings) -> bytes | None:
 
 def _server_checks(settings: Settings) -> Sequence[Callable[[], Iterable[Finding]]]:
     """Return the checks that wait for a network, in the order in which they are shown."""
-    sockets: list[Callable[[], Iterable[Finding]]] = []
-    if url := settings.koubou_url:
-        sockets.append(lambda: koubou.check_socket(url, is_followed=bool(settings.koubou_path)))
     if settings.backend == "embedded":
-        return sockets
+        return ()
     endpoint = settings.collector_endpoint
     secrets = {"ca_file": settings.collector_ca_file, "token_file": settings.collector_token_file}
     urls = (settings.prometheus_url, settings.loki_url, settings.collector_health_url)
@@ -153,8 +197,14 @@ def _server_checks(settings: Settings) -> Sequence[Callable[[], Iterable[Finding
         lambda: backends.check_loki(settings.loki_url),
         lambda: backends.check_tempo(settings.tempo_url),
         lambda: clock.check_clock(urls),
-        *sockets,
     )
+
+
+def _socket_checks(settings: Settings) -> Sequence[Callable[[], Iterable[Finding]]]:
+    """Return the checks of what sources are asked over a network."""
+    if (url := settings.koubou_url) is None:
+        return ()
+    return (lambda: koubou.check_socket(url, is_followed=bool(settings.koubou_path)),)
 
 
 class _Asked:

@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 import msgspec
 
 from egoscope.convert.instance import STREAM_SLACK_NS
-from egoscope.doctor.finding import counted, fail, ok, skip, warn
-from egoscope.doctor.web import Answer, address, get
+from egoscope.doctor.finding import absent, counted, fail, ok, skip, warn
+from egoscope.doctor.web import REFUSED, Answer, address, get
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -143,13 +143,14 @@ def check_tempo(url: str) -> Iterator[Finding]:
 def _ready(subject: str, url: str, page: str, option: str) -> tuple[bool, Finding]:
     answer = get(url.rstrip("/") + page)
     if not isinstance(answer, Answer):
-        return False, fail(subject, answer.sentence, _START.format(option=option))
+        judge = absent if answer.sentence == REFUSED else fail
+        return False, judge(subject, answer.sentence, _START.format(option=option))
     if answer.status == 200:
         return True, ok(subject, "is ready")
     if answer.status == 503:
         return False, fail(subject, "says it is not ready yet", "wait a minute after its start; then see its log")
     sentence = f"something answers, but has no {page} page (HTTP {answer.status})"
-    return False, fail(subject, sentence, f"set {option} to where it is")
+    return False, absent(subject, sentence, f"set {option} to where it is")
 
 
 def _flags(subject: str, flags: dict[str, str]) -> Iterator[Finding]:

@@ -9,8 +9,8 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from egoscope.doctor.finding import fail, ok, warn
-from egoscope.doctor.web import REQUEST_S, Answer, address, get, why
+from egoscope.doctor.finding import absent, fail, ok, warn
+from egoscope.doctor.web import REFUSED, REQUEST_S, Answer, address, get, why
 from egoscope.errors import ConfigError
 from egoscope.otlp.client import Accepted, Refused, Rejected, Signal, Unavailable
 from egoscope.otlp.grpc_client import GrpcExporter
@@ -44,7 +44,7 @@ def check_collector(endpoint: str, *, tls: bool, ca_file: Path | None, token_fil
     where = endpoint.rpartition("@")[2]
     subject = f"Collector {where}"
     if (problem := _connect(where)) is not None:
-        yield fail(subject, problem, _START)
+        yield (absent if problem == REFUSED else fail)(subject, problem, _START)
         return
     try:
         exporter = GrpcExporter(endpoint, timeout_s=REQUEST_S, tls=tls, ca_file=ca_file, token_file=token_file)
@@ -109,8 +109,10 @@ def _connect(endpoint: str) -> str | None:
 def _refusal(subject: str, signal: Signal, reason: str, *, tls: bool) -> Finding:
     """Say in words why an empty request was not taken; `reason` is as in `Refused` and `Unavailable`."""
     reason = reason.lower()
+    judge = fail
     match reason:
         case "unimplemented" | "unknown":
+            judge = absent
             sentence = f"something answers, but takes no {signal} over OTLP gRPC"
             remedy = "name the Collector's OTLP gRPC port (usually 4317; 4318 is HTTP), with a pipeline for each signal"
         case "unauthenticated" | "permission_denied":
@@ -131,7 +133,7 @@ def _refusal(subject: str, signal: Signal, reason: str, *, tls: bool) -> Finding
         case _:
             sentence = f"did not take an empty request of {signal} ({reason})"
             remedy = "see the Collector's log"
-    return fail(subject, sentence, remedy)
+    return judge(subject, sentence, remedy)
 
 
 def _ca(path: Path) -> Finding:

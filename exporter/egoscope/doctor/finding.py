@@ -20,6 +20,8 @@ class Mark(StrEnum):
 class Finding(msgspec.Struct, frozen=True):
     """One line of the answer. `remedy` says what to do, as an order; a finding that needs nothing done has none.
 
+    `is_absent`: there is no server there, or another program's.
+
     No finding holds content of a log line, a key or a token: only places, counts, times, and reasons that are
     constants.
     """
@@ -28,6 +30,7 @@ class Finding(msgspec.Struct, frozen=True):
     subject: str
     sentence: str
     remedy: str = ""
+    is_absent: bool = False
 
 
 _KIB: Final = 1024
@@ -47,6 +50,11 @@ def warn(subject: str, sentence: str, remedy: str = "") -> Finding:
 def fail(subject: str, sentence: str, remedy: str) -> Finding:
     """Return what does not work until the remedy is taken."""
     return Finding(Mark.FAIL, subject, sentence, remedy)
+
+
+def absent(subject: str, sentence: str, remedy: str) -> Finding:
+    """Return that a server is not there: it fails, unless no server is needed."""
+    return Finding(Mark.FAIL, subject, sentence, remedy, is_absent=True)
 
 
 def skip(subject: str, sentence: str) -> Finding:

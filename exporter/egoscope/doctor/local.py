@@ -12,7 +12,7 @@ import msgspec
 
 from egoscope.delivery.key import KEY_BYTES
 from egoscope.doctor.finding import fail, in_bytes, ok, skip, warn
-from egoscope.doctor.web import Answer, get
+from egoscope.doctor.web import REFUSED, Answer, NoAnswer, get
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _MIB: Final = 1024 * 1024
 _LEAST_ROOM: Final = 16 * _MIB
+RUN: Final = "run egoscope start (shown in the terminal) or egoscope serve (sends to a Collector)"
 _PRIVATE_FILES: Final = ("state.db", "state.db-wal", "state.db-shm", "store.db", "store.db-wal", "store.db-shm")
 
 
@@ -99,15 +100,21 @@ def lock_owner(lock_path: Path) -> int | None:
     return owner if locked else None
 
 
-def check_sidecar(owner: int | None, readyz_url: str | None) -> Iterator[Finding]:
-    """Say whether a sidecar runs on this state, and what it says of itself. `readyz_url` None: its page is off."""
+def check_sidecar(owner: int | None, readyz_url: str | None, *, may_be_start: bool = False) -> Iterator[Finding]:
+    """Say whether a sidecar runs on this state, and what it says of itself. `readyz_url` None: its page is off.
+
+    `may_be_start`: it may be that of `egoscope start`, which serves no page.
+    """
     if owner is None:
-        yield warn("sidecar", "none is running on this state directory", "run egoscope serve")
+        yield warn("sidecar", "none is running on this state directory", RUN)
         return
     if readyz_url is None:
         yield ok("sidecar", f"process {owner} is running; its health page is off")
         return
     answer = get(readyz_url)
+    if may_be_start and answer == NoAnswer(REFUSED):
+        yield ok("sidecar", f"process {owner} is running, and serves no health page, as egoscope start does not")
+        return
     if not isinstance(answer, Answer):
         yield warn("sidecar", f"process {owner} is running, but its page {readyz_url} {answer.sentence}", "see its log")
         return

@@ -11,6 +11,7 @@ from egoscope.convert.catalogue import REDACTIONS, REJECTED, UNPARSABLE
 from egoscope.delivery.ledger import LedgerKey
 from egoscope.delivery.state import SCHEMA_VERSION, is_empty
 from egoscope.doctor.finding import counted, fail, in_bytes, in_time, ok, skip, warn
+from egoscope.doctor.local import RUN
 from egoscope.doctor.readonly import DamagedError, read_only
 from egoscope.errors import StateError
 from egoscope.sources.base import FileCheckpoint
@@ -152,7 +153,7 @@ def check_lag(files: Sequence[TailedFile], *, running: bool) -> Iterator[Finding
     elif running and total < _MUCH_BYTES:
         yield ok("lag", f"{in_bytes(total)} just written and not read yet")
     else:
-        remedy = "wait: egoscope is reading" if running else "run egoscope serve"
+        remedy = "wait: egoscope is reading" if running else RUN
         yield warn("lag", f"{in_bytes(total)} in {counted(len(behind), 'file')} not read yet", remedy)
         for file in behind[:_MOST_FILES]:
             yield skip(file.checkpoint.path, f"{in_bytes(file.unread_bytes)} behind byte {file.checkpoint.offset:,}")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 REQUEST_S: Final = 1.5
+REFUSED: Final = "is refused: nothing listens there"
 _MOST_BYTES: Final = 4 * 1024 * 1024
 # No proxies: these servers are neighbours, and a proxy's answer would be taken for theirs.
 _OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -59,7 +60,7 @@ def why(error: OSError) -> str:
     """Say in words why no connection came about; goes on from the address."""
     match error:
         case ConnectionRefusedError():
-            return "is refused: nothing listens there"
+            return REFUSED
         case socket.gaierror():
             return "has a host name that is not known here"
         case TimeoutError():
