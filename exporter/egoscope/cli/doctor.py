@@ -17,10 +17,11 @@ from rich.table import Table
 from rich.text import Text
 
 from egoscope.cli.check import run_check
+from egoscope.cli.setting_names import NOT_HERE, names_set, odd_names
 from egoscope.convert.ids import subkey
 from egoscope.delivery.key import load_key
 from egoscope.doctor import backends, clock, collector, databases, koubou, local, places, processes, state, store
-from egoscope.doctor.finding import Finding, Mark, counted, fail, ok, skip
+from egoscope.doctor.finding import Finding, Mark, counted, fail, ok, skip, warn
 from egoscope.errors import ConfigError, StateError
 from egoscope.feeds import build_row_format, database_patterns
 from egoscope.sources.discovery import Discovery
@@ -139,6 +140,11 @@ def _settings(settings: Settings) -> Iterator[Finding]:
             yield ok(subject, sentence)
     except (ConfigError, OSError) as error:
         yield fail("settings", str(error), "mend it, then run egoscope check")
+    odd, composes = odd_names(names_set())
+    for one in odd:
+        yield warn(*one)
+    for name in composes:
+        yield skip(name, NOT_HERE)
 
 
 def _databases(settings: Settings, now_s: float) -> Iterator[Finding]:

@@ -174,7 +174,13 @@ def export(
 def check() -> None:
     """Validate settings and policies."""
     from egoscope.cli.check import run_check  # noqa: PLC0415
+    from egoscope.cli.setting_names import NOT_HERE, names_set, odd_names  # noqa: PLC0415
 
+    odd, composes = odd_names(names_set())
+    for one in odd:
+        typer.echo(f"warning: {one.name}: {one.sentence}; {one.remedy}", err=True)
+    for name in composes:
+        typer.echo(f"note: {name}: {NOT_HERE}", err=True)
     typer.echo(run_check(load_settings()))
 
 
