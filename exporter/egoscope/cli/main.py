@@ -57,8 +57,18 @@ def _add_about(record: logging.LogRecord) -> bool:
     return True
 
 
+def _print_version(asked: bool) -> None:  # noqa: FBT001 (what typer gives a callback)
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
 @app.callback()
-def main() -> None:
+def main(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end")
+    ] = False,
+) -> None:
     """What AI agents do, feel and cost, without their private words."""
 
 
