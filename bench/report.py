@@ -56,10 +56,10 @@ def machine() -> str:
 
 
 def write_page(rows: Sequence[Row], notes: Sequence[str], *, date: str) -> None:
-    """Write docs/performance.md: the text with these numbers in it."""
+    """Write docs/performance.md: the text with these numbers in it, and links as they lead from there."""
     lines = ["| " + " | ".join(cells) + " |" for cells in (_COLUMNS, ("---",) * len(_COLUMNS))]
     lines += ["| " + " | ".join(cell or " " for cell in row.cells) + " |" for row in rows]
-    text = TEXT.read_text(encoding="utf-8")
+    text = TEXT.read_text(encoding="utf-8").replace("](../docs/", "](")
     values = {
         "table": "\n".join(lines),
         "notes": "\n".join(f"- {note}" for note in notes),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 import typer
 
+from bench import report
 from egoscope.cli import app
 from egoscope.config import Settings
 from egoscope.convert import semconv
@@ -104,6 +105,15 @@ def missing_links(page: Path) -> Iterator[str]:
 def test_every_relative_link_leads_somewhere(page: Path) -> None:
     """To a file or folder of the repository, and to a heading that is there."""
     assert list(missing_links(page)) == []
+
+
+def test_links_of_the_bench_s_text_lead_somewhere_there_and_on_the_page_made_of_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(report, "PAGE", tmp_path / "performance.md")
+    report.write_page([], [], date="today")
+    assert list(missing_links(report.TEXT)) == []
+    assert LINK.findall(report.PAGE.read_text()) == LINK.findall((DOCS / "performance.md").read_text())
 
 
 @pages
