@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from egoscope.errors import EgoscopeError
@@ -106,11 +108,20 @@ def run_or_tell(flow: Flow, context: dict[str, Any], options: argparse.Namespace
 
 
 def tell_summary(context: Mapping[str, Any], options: argparse.Namespace) -> None:
-    """Print the report of a flow that ended, and which trace is its."""
+    """Print the report of a flow that ended, which trace is its, and what shows it."""
     print(at(context, "summary.report") or "The summary failed; the trace says why.\n")
     path = dict(one.split("=", 1) for one in options.tracer_arg).get("db_path", DEFAULT_PATH)
-    where = f", in {path}" if options.tracer == "sqlite" else ""
-    print(f"Trace: {context['trace_id']}{where}.\n")
+    if options.tracer == "sqlite":
+        print(f"Trace: {context['trace_id']}, in {path}.")
+        print(f"See it: EGOSCOPE_TRACERDB_PATH={shlex.quote(path)} {_egoscope()} start\n")
+    else:
+        print(f"Trace: {context['trace_id']}.\n")
+
+
+def _egoscope() -> str:
+    """Return how a reader of this terminal calls egoscope: below this directory by its path, as `make` installs it."""
+    beside, here = Path(sys.executable).with_name("egoscope"), Path.cwd()
+    return str(beside.relative_to(here)) if beside.is_relative_to(here) else "egoscope"
 
 
 @contextmanager

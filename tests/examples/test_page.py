@@ -134,10 +134,34 @@ def test_a_run_names_its_trace_for_the_monitor(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     main(options)
-    found = re.search(r"^Trace: ([0-9a-f]{32}), in traces\.db\.$", capsys.readouterr().out, re.MULTILINE)
+    said = capsys.readouterr().out
+    found = re.search(r"^Trace: ([0-9a-f]{32}), in traces\.db\.$", said, re.MULTILINE)
     assert found
+    assert "\nSee it: EGOSCOPE_TRACERDB_PATH=traces.db egoscope start\n" in said
     with closing(sqlite3.connect("traces.db")) as db:
         assert db.execute("SELECT DISTINCT trace_id FROM spans").fetchall() == [(found[1],)]
+
+
+@pytest.mark.parametrize("path", ["traces.db", "my own traces.db"])
+def test_what_a_run_says_shows_it_does_as_it_stands_there(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Copied from the terminal of a reader who ran it with make, and has nothing on PATH; then its trace, too."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".venv").symlink_to(Path(sys.executable).parent.parent)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / ".venv" / "bin" / "python"))
+    assert chat_bot(["--tracer-arg", f"db_path={path}"]) == 0
+    said = capsys.readouterr().out
+    (typed,) = re.findall(r"^See it: (.*)$", said, re.MULTILINE)
+    assert typed.endswith(" .venv/bin/egoscope start")
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("EGOSCOPE_", "EGO_MCP_", "XDG_"))}
+    environ = {**own, "HOME": str(tmp_path), "EGO_MCP_LOG_PATH": str(tmp_path / "no logs"), "COLUMNS": "120"}
+    shown = subprocess.run(
+        ["sh", "-c", typed], env=environ, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120
+    ).stdout
+    assert "chat_bot" in shown
+    (trace_id,) = re.findall(r"^Trace: ([0-9a-f]{32})", said, re.MULTILINE)
+    assert "└─ summary" in run(["monitor", "--once", "--trace", trace_id], tmp_path)
 
 
 def test_what_was_captured_for_oneself_does_not_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
