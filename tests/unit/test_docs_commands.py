@@ -114,14 +114,19 @@ def test_a_wrong_setting_is_named_as_the_page_shows(tmp_path: Path) -> None:
     assert f"$ {block.commands}{said}" == block.code
 
 
-@pytest.mark.parametrize(
-    "place",
-    ["docs/configuration.md: Where the logs are", "docs/privacy.md: Privacy: what leaves, and what never does"],
-)
-def test_a_command_of_the_page_works_on_a_demo_log(place: str, reader: Path) -> None:
-    (block,) = of(place)
+def test_the_place_of_the_page_is_valid(reader: Path) -> None:
+    (block,) = of("docs/configuration.md: Where the logs are")
     status, said = run(block.commands, reader)
     assert status == 0, said
+
+
+def test_what_would_leave_of_a_reader_s_own_log_is_seen_as_the_page_says(reader: Path) -> None:
+    """Wherever it is."""
+    (reader / "demo-logs").rename(reader / "my own logs")
+    (block,) = of("docs/privacy.md: Privacy: what leaves, and what never does")
+    status, said = run(f"export EGO_MCP_LOG_DIR='my own logs'\n{block.commands}", reader)
+    assert status == 0, said
+    assert (reader / "out" / "summary.json").is_file()
 
 
 def test_the_page_shows_where_a_log_is(reader: Path) -> None:
