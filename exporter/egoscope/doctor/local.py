@@ -113,7 +113,7 @@ def check_sidecar(owner: int | None, readyz_url: str | None, *, may_be_start: bo
         return
     answer = get(readyz_url)
     if may_be_start and answer == NoAnswer(REFUSED):
-        yield ok("sidecar", f"process {owner} is running, and serves no health page, as egoscope start does not")
+        yield ok("sidecar", f"process {owner} is running, and serves no health page: egoscope start has none")
         return
     if not isinstance(answer, Answer):
         yield warn("sidecar", f"process {owner} is running, but its page {readyz_url} {answer.sentence}", "see its log")
