@@ -130,6 +130,53 @@ class TestPicture:
         assert "silent" in text
         assert "19 h ago" in text
 
+    @pytest.mark.parametrize(
+        ("history", "active", "said"),
+        [
+            pytest.param(True, (), "silent · ego-mcp, kagura, koubou · late_night", id="all silent"),
+            pytest.param(True, ("kagura",), "silent · ego-mcp, koubou · kagura active", id="another one is active"),
+            pytest.param(
+                False, ("kagura", "koubou"), "working · ego-mcp, kagura, koubou · late_night", id="all active"
+            ),
+            pytest.param(
+                False, ("kagura",), "working · ego-mcp, kagura · koubou silent · late_night", id="one is silent"
+            ),
+        ],
+    )
+    def test_the_state_is_ego_mcps_and_who_is_otherwise_stands_apart(
+        self, history: bool, active: tuple[str, ...], said: str
+    ) -> None:
+        picture = msgspec.structs.replace(
+            PICTURE, history=history, services=("ego-mcp", "kagura", "koubou"), active=active
+        )
+        first = drawn(picture, wall_ns=T0 + (19 * 3600 * SECOND if history else 0)).splitlines()[0]
+        assert f"● {said}" in first
+        assert len(first) <= 80
+        if history:
+            assert monitor_text.date_and_clock(T0)[5:16] in first
+
+    def test_an_old_feeling_says_how_old_it_is(self) -> None:
+        assert "─ feeling ─" in drawn()
+        assert PICTURE.emotion is not None
+        felt = msgspec.structs.replace(PICTURE.emotion, time_ns=T0 - 59 * 60 * SECOND)
+        assert "─ feeling 59 min ago ─" in drawn(msgspec.structs.replace(PICTURE, emotion=felt))
+
+    @pytest.mark.usefixtures("utc")
+    def test_lines_of_another_day_carry_the_date_in_the_log(self) -> None:
+        """Else yesterday's evening above today's morning reads as the future."""
+        ages = (8 * 86_400, 86_400, 60)
+        lines = tuple(
+            LogLine(time_ns=T0 - age * SECOND, severity="INFO", logger="ego_mcp.server", body="x" * 90) for age in ages
+        )
+        text = drawn(msgspec.structs.replace(PICTURE, log=lines))
+        stamps = [line[2:19] for line in text.splitlines() if "xxx" in line]
+        today = monitor_text.clock(T0 - 60 * SECOND)
+        assert stamps == ["11-10 11:06 INFO ", "11-17 11:06 INFO ", f"{today}    INFO "]
+        assert all(len(line) <= 80 for line in text.splitlines())
+
+    def test_todays_lines_carry_none(self) -> None:
+        assert f"│ {monitor_text.clock(T0)} INFO  remember" in drawn()
+
     def test_history_that_is_still_arriving_is_called_catching_up(self) -> None:
         old = msgspec.structs.replace(PICTURE, history=True)
         assert "catching up" in drawn(old, catching_up=True)

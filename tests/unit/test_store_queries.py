@@ -167,6 +167,46 @@ class TestTime:
         assert picture.as_of_ns == (T0 if history else wall)
         assert picture.calls == 1
 
+    def test_what_other_programs_write_is_no_event_of_ego_mcp(self, store: EmbeddedStore, path: Path) -> None:
+        """Nor is what egoscope found out by looking: that a worker is lost stands in the log as of now."""
+        put(store, span(1, end=T0 - SECOND))
+        store.send(Signal.LOGS, log_request([record(0, time=T0)]))
+        lost = record(None, time=T0 + HOUR, body="worker_0 lost")
+        store.send(Signal.LOGS, log_request([lost], agent("k", "koubou")))
+        picture = look(path, wall=T0 + HOUR)
+        assert (picture.history, picture.last_event_ns, picture.as_of_ns) == (True, T0, T0)
+        assert [line.body for line in picture.log] == ["remember completed in 40 ms", "worker_0 lost"]
+
+    def test_ego_mcps_last_line_counts_also_where_others_wrote_many_since(
+        self, store: EmbeddedStore, path: Path
+    ) -> None:
+        store.send(Signal.LOGS, log_request([record(0, time=T0)]))
+        store.send(Signal.LOGS, log_request([record(n, time=T0 + n) for n in range(1, 9)], agent("k", "kagura")))
+        assert look(path, log_lines=2).last_event_ns == T0
+
+    def test_without_ego_mcp_there_is_no_last_event(self, store: EmbeddedStore, path: Path) -> None:
+        store.send(Signal.LOGS, log_request([record(0)], agent("k", "koubou")))
+        assert look(path).last_event_ns is None
+
+    @pytest.mark.parametrize(
+        ("told", "active"),
+        [
+            pytest.param({"kagura": 0, "koubou": 5}, ("kagura", "koubou"), id="within a few minutes"),
+            pytest.param({"kagura": 0, "koubou": 6}, ("kagura",), id="silent for longer"),
+            pytest.param({"ego-mcp": 0}, (), id="ego-mcp speaks for itself"),
+            pytest.param({}, (), id="nobody"),
+        ],
+    )
+    def test_other_programs_are_active_as_of_their_last_event_not_as_of_their_last_point(
+        self, store: EmbeddedStore, path: Path, told: dict[str, int], active: tuple[str, ...]
+    ) -> None:
+        for service, minutes in told.items():
+            happened_s = (T0 - minutes * MINUTE_NS) / SECOND
+            for time in (T0 - HOUR, T0):  # as the keepalive repeats it
+                point = gauge("agent.last_event.time", happened_s, time=time)
+                store.send(Signal.METRICS, metric_request([point], agent(service, service)))
+        assert look(path).active == active
+
     def test_an_empty_store_has_no_last_event(self, store: EmbeddedStore, path: Path) -> None:
         del store
         picture = look(path)
@@ -228,6 +268,7 @@ class TestNow:
         ("DURATIONS", 3),
         ("CALLS_BY_MINUTE", 2),
         ("LAST_CALL", 0),
+        ("LAST_LINE", 1),
         ("LAST_EMOTION", 0),
         ("LAST_PHASE", 0),
         ("LOG_TAIL", 2),
@@ -241,6 +282,7 @@ def test_no_query_reads_a_whole_table_or_sorts_one(
     db = sqlite3.connect(path)
     plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {getattr(queries, name)}", [0] * parameters)]
     db.close()
-    scans = [step for step in plan if step.startswith("SCAN") and "INDEX" not in step and step != "SCAN tools"]
+    few = ("SCAN tools", "SCAN i")  # a row a tool, a row an instance
+    scans = [step for step in plan if step.startswith("SCAN") and "INDEX" not in step and step not in few]
     sorts = [step for step in plan if "TEMP B-TREE" in step and name != "CALLS_BY_MINUTE"]  # groups only its window
     assert (scans, sorts) == ([], [])

@@ -124,6 +124,16 @@ def clock(time_ns: int) -> str:
     return _local(time_ns).strftime("%H:%M:%S")
 
 
+def date(time_ns: int) -> str:
+    """Write the local date."""
+    return _local(time_ns).strftime("%Y-%m-%d")
+
+
+def time_of_day(time_ns: int, now_ns: int) -> str:
+    """Write the local time of day; of another day than now its date, too."""
+    return clock(time_ns) if date(time_ns) == date(now_ns) else _local(time_ns).strftime("%m-%d %H:%M")
+
+
 def date_and_clock(time_ns: int) -> str:
     """Write the local date and time with its zone."""
     return _local(time_ns).strftime("%Y-%m-%d %H:%M:%S %Z")

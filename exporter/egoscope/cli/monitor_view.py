@@ -22,10 +22,12 @@ from egoscope.cli.monitor_text import (
     bar,
     clock,
     count,
+    date,
     date_and_clock,
     plain,
     short_name,
     sparkline,
+    time_of_day,
 )
 from egoscope.cli.monitor_tools import tools_table
 from egoscope.cli.screens.frame import (
@@ -37,6 +39,7 @@ from egoscope.cli.screens.frame import (
     hindrance_line,
     title_text,
 )
+from egoscope.store.queries import EGO_MCP, HISTORY_AFTER_NS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +87,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
         picture = self.picture
         shown = msgspec.structs.replace(picture, as_of_ns=0)
         status = (self.catching_up, self.paused, self.notice, self.hindrances)
-        return shown, _ago(self), clock(picture.as_of_ns)[:5], self.window_name, status
+        return shown, _ago(self), date(self.wall_ns), clock(picture.as_of_ns)[:5], self.window_name, status
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw header, tiles, desires beside tools, and the log tail."""
@@ -133,16 +136,26 @@ class _Drawing:
     def _header(self) -> RenderableType:
         picture, glyphs = self._picture, self._glyphs
         left = Text.assemble(title_text(self._view.mark), "  ", self._state())
-        for word in (", ".join(picture.services), picture.time_phase or ""):
+        for word in (*self._who(), picture.time_phase or ""):
             if word:
                 left.append(f" {glyphs.separator} {plain(word)}")
         if self._view.paused:
             left.append("  ").append(" PAUSED ", "reverse")
         right = Text(clock(picture.as_of_ns)[:5], "dim")
         if picture.history:
-            right = Text(f"as of {date_and_clock(picture.as_of_ns)}", f"bold {palette.WARNING}")
+            as_of = f"as of {date_and_clock(picture.as_of_ns)}"
+            if left.cell_len + 1 + len(as_of) > self._width:
+                as_of = f"as of {time_of_day(picture.as_of_ns, self._view.wall_ns)}"
+            right = Text(as_of, f"bold {palette.WARNING}")
         left.truncate(max(1, self._width - right.cell_len - 1), overflow=glyphs.overflow)
         return _columns([left, right], [None, right.cell_len])
+
+    def _who(self) -> list[str]:
+        """Name ego-mcp, whose state it is, with those of which the same is true; then the others with theirs."""
+        silent = self._picture.history
+        alike = [name for name in self._picture.services if name == EGO_MCP or (name in self._picture.active) != silent]
+        others = [name for name in self._picture.services if name not in alike]
+        return [", ".join(alike), f"{', '.join(others)} {'active' if silent else 'silent'}" if others else ""]
 
     def _state(self) -> Text:
         picture, dot = self._picture, self._glyphs.dot
@@ -165,7 +178,7 @@ class _Drawing:
         tiles = [
             self._panel("calls/min", self._calls(widths[0] - FRAME_COLUMNS), TILE_ROWS),
             self._panel(title, self._errors(widths[1] - FRAME_COLUMNS), TILE_ROWS),
-            self._panel("feeling", self._feeling(), TILE_ROWS),
+            self._panel(f"feeling{self._feeling_age()}", self._feeling(), TILE_ROWS),
             self._panel("last event", self._last_event(), TILE_ROWS),
         ]
         return _columns(tiles, widths)
@@ -205,6 +218,11 @@ class _Drawing:
         said = [f"{name} {value:{form}}" for name, form, value in values if value is not None]
         return text.append("\n").append("  ".join(said), "dim")
 
+    def _feeling_age(self) -> str:
+        emotion = self._picture.emotion
+        age_ns = 0 if emotion is None else self._picture.as_of_ns - emotion.time_ns
+        return f" {age(age_ns)} ago" if age_ns > HISTORY_AFTER_NS else ""
+
     def _last_event(self) -> Text:
         in_flight = self._picture.in_flight
         return Text.assemble(
@@ -241,13 +259,15 @@ class _Drawing:
 
     def _log(self, rows: int) -> RenderableType:
         shown = self._picture.log[-max(0, rows - FRAME_ROWS) :] if rows > FRAME_ROWS else ()
-        lines = Group(*(self._log_line(line) for line in shown))
+        times = [time_of_day(line.time_ns, self._view.wall_ns) for line in shown]
+        width = max(map(len, times), default=0)
+        lines = Group(*(self._log_line(line, f"{time:<{width}}") for line, time in zip(shown, times, strict=True)))
         return self._panel("log", lines if shown else Text("no lines yet", "dim"), rows)
 
-    def _log_line(self, line: LogLine) -> Text:
+    def _log_line(self, line: LogLine, time: str) -> Text:
         severity = line.severity.upper()
         style = palette.SEVERITIES.get(severity, "")
-        text = self._line("").append(clock(line.time_ns), "dim").append(" ")
+        text = self._line("").append(time, "dim").append(" ")
         text.append(f"{SEVERITY_NAMES.get(severity, plain(severity))[:5]:<5} ", style)
         if self._wide:
             text.append(f"{short_name(plain(line.logger), LOGGER_COLUMNS):<{LOGGER_COLUMNS}} ", "dim")

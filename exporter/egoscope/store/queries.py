@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-MINUTE_NS: Final = 60_000_000_000
+SECOND_NS: Final = 1_000_000_000
+MINUTE_NS: Final = 60 * SECOND_NS
 
 # Behind this much silence "now" is no longer interesting: windows end at the last event instead.
 HISTORY_AFTER_NS: Final = 5 * MINUTE_NS
 
 # The sidecar's own records are stored too; the picture is of the agents.
 OWN_SERVICE: Final = s.SCOPE_NAME
+EGO_MCP: Final = "ego-mcp"
 
 # Percentiles are of a tool's newest calls in the window: a week of them must not cost more than a refresh may.
 MOST_DURATIONS: Final = 1000
@@ -54,6 +56,17 @@ CALLS_BY_MINUTE: Final = """
 LAST_CALL: Final = """
     SELECT end_ns FROM spans INDEXED BY spans_by_end WHERE tool IS NOT NULL AND outcome != 'unfinished'
     ORDER BY end_ns DESC LIMIT 1
+"""
+# Log lines of other programs are no sign of life of ego-mcp: some are what egoscope found out by looking, as of now.
+LAST_LINE: Final = """
+    SELECT max((SELECT max(time_ns) FROM logs WHERE instance = i.instance)) FROM instances i WHERE i.service = ?
+"""
+# Of each other program, in seconds: what happened in it, as the gauge says that dashboards and alerts stand on.
+LAST_EVENTS: Final = """
+    SELECT i.service, max(p.value) FROM series s JOIN points p ON p.series = s.id
+    JOIN instances i ON i.instance = s.instance
+    WHERE s.name = ? AND i.service NOT IN (?, ?) AND p.time_ns = (SELECT max(time_ns) FROM points WHERE series = s.id)
+    GROUP BY i.service ORDER BY i.service
 """
 LAST_EMOTION: Final = """
     SELECT emotion, attributes, end_ns FROM spans WHERE emotion IS NOT NULL ORDER BY end_ns DESC LIMIT 1
@@ -117,7 +130,8 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     """The agents at one moment; all times in nanoseconds since the Unix epoch.
 
     `as_of_ns` is where the windows end: now, or the last event's time when that is older than a few minutes (or ahead
-    of the clock); `history` says that it is not now. `last_event_ns` is None while the store holds no event.
+    of the clock); `history` says that it is not now. `last_event_ns` is ego-mcp's, None while the store holds none.
+    `active` are the other ones of `services` in which something happened within the last few minutes.
     `calls_by_minute` runs from the oldest minute to the last, which ends at `as_of_ns`. `window_ns` None: all time.
     """
 
@@ -125,6 +139,7 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     history: bool
     last_event_ns: int | None
     services: tuple[str, ...]
+    active: tuple[str, ...] = ()
     window_ns: int | None
     calls_by_minute: tuple[int, ...]
     calls: int
@@ -198,7 +213,8 @@ class StoreReader:
             LogLine(time_ns=time_ns, severity=severity, logger=logger or "", body=body)
             for time_ns, severity, logger, body in reversed(self._rows(LOG_TAIL, OWN_SERVICE, log_lines))
         )
-        last_event_ns = max((*(row[0] for row in self._rows(LAST_CALL)), *(line.time_ns for line in log)), default=None)
+        heard = (*self._rows(LAST_CALL), *self._rows(LAST_LINE, EGO_MCP))
+        last_event_ns = max((row[0] for row in heard if row[0] is not None), default=None)
         history = last_event_ns is not None and not 0 <= wall_ns - last_event_ns <= HISTORY_AFTER_NS
         as_of_ns = last_event_ns if history and last_event_ns is not None else wall_ns
         tools = self._tools(as_of_ns, window_ns)
@@ -208,6 +224,13 @@ class StoreReader:
             history=history,
             last_event_ns=last_event_ns,
             services=tuple(row[0] for row in self._rows(SERVICES, OWN_SERVICE)),
+            active=tuple(
+                service
+                for service, happened_s in self._rows(
+                    LAST_EVENTS, catalogue.AGENT_LAST_EVENT.name, OWN_SERVICE, EGO_MCP
+                )
+                if abs(wall_ns - happened_s * SECOND_NS) <= HISTORY_AFTER_NS
+            ),
             window_ns=window_ns,
             calls_by_minute=self._calls_by_minute(as_of_ns, minutes),
             calls=sum(tool.calls for tool in tools),

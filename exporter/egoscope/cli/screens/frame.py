@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from egoscope.cli import palette
-from egoscope.cli.monitor_text import UNICODE, Glyphs, age, clock, plain
+from egoscope.cli.monitor_text import UNICODE, Glyphs, age, clock, plain, time_of_day
 from egoscope.cli.screens.columns import seen, without_middle
 
 if TYPE_CHECKING:
@@ -205,8 +205,7 @@ def since(then: dt.datetime | None, now: dt.datetime) -> str:
 
 def when(time: dt.datetime, now: dt.datetime) -> str:
     """Write the local time of day; of another day its date, too."""
-    local, today = time.astimezone(), now.astimezone().date()
-    return local.strftime("%H:%M:%S" if local.date() == today else "%m-%d %H:%M")
+    return time_of_day(nanoseconds(time), nanoseconds(now))
 
 
 def words_lines(said: str, frame: Frame, most: int = 4) -> list[Text]:
