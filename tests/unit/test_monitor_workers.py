@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from drawn_screens import asked, drawn
@@ -29,6 +29,10 @@ from egoscope.cli.screens.overview import OverviewScreen
 from egoscope.cli.screens.screen import Deed, Target
 from egoscope.cli.screens.workers import WorkersScreen
 from egoscope.query import ProcessGroup
+
+if TYPE_CHECKING:
+    from egoscope.cli.screens.screen import Screen
+    from egoscope.query import TaskOverview
 
 NOBODY: Final[MappingProxyType[str, int]] = MappingProxyType({})
 
@@ -256,6 +260,34 @@ def test_where_nothing_was_done_lately_a_wider_window_is_shown() -> None:
     chosen = WorkersScreen(3, Looking(widen=False))
     assert "success 24 h" in drawn(chosen, query)
     assert "no task ended here; w widens the window" in drawn(chosen, query)
+
+
+@pytest.mark.parametrize(
+    ("screen", "said"),
+    [
+        pytest.param(WorkersScreen(3), "success 7 d", id="tasks and workers"),
+        pytest.param(OverviewScreen(), "tasks: 12 waiting (4 min), 121 ended, 93.2% ok", id="the overview of all"),
+    ],
+)
+def test_what_waits_now_is_no_reason_to_show_a_window_in_which_nothing_ended(screen: Screen, said: str) -> None:
+    """Both screens would say another thing of the same tasks."""
+    text = drawn(screen, AllWaiting(all_agents=[], all_flows=[], task_overview=task_overview()))
+    assert said in text
+    assert "· 7 d" in text.splitlines()[0]
+
+
+def test_where_no_task_ever_ended_the_window_stays() -> None:
+    overview = task_overview(completed=0, failed=0, cancelled=0)
+    assert "success 24 h" in drawn(WorkersScreen(3), koubou_query(task_overview=overview))
+
+
+class AllWaiting(FakeQuery):
+    """Of all tasks some wait now, and others ended three days ago."""
+
+    def get_task_overview(self, since: dt.datetime | None = None, until: dt.datetime | None = None) -> TaskOverview:
+        found = super().get_task_overview(since, until)
+        ended_lately = since is not None and since > NOW - dt.timedelta(days=3)
+        return replace(found, completed=0, failed=0, cancelled=0) if ended_lately else found
 
 
 def test_nothing_at_all_says_what_to_set() -> None:

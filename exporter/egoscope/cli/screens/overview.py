@@ -55,13 +55,24 @@ class Overview:
 
 
 def ask_overview(query: Query, looking: Looking, now: dt.datetime) -> Overview:
-    """Ask all that the overview shows; in a wider window where nothing ended lately and none was chosen."""
+    """Ask all that the overview shows; in a wider window where nothing ended lately and none was chosen.
+
+    Where there are no agents and no flows tasks choose it, as on their own screen.
+    """
     window, (agents, flows) = widened(
         looking,
         WIDENING,
         lambda window: (tuple(query.agents(window.since(now))), tuple(query.flows(window.since(now)))),
         lambda found: any(agent.executions for agent in found[0]) or any(flow.runs for flow in found[1]),
     )
+    tasks = query.get_task_overview(window.since(now))
+    if not (agents or flows):
+        window, tasks = widened(
+            looking,
+            WIDENING,
+            lambda window: query.get_task_overview(window.since(now)),
+            lambda found: found.ended,
+        )
     after = window.since(now)
     return Overview(
         window=window,
@@ -71,7 +82,7 @@ def ask_overview(query: Query, looking: Looking, now: dt.datetime) -> Overview:
         avg_s=query.get_metrics(None, "duration", "avg", after),
         p95_s=query.get_metrics(None, "duration", "p95", after),
         activity=_activity(query, [*(agent.agent for agent in agents), *(flow.flow for flow in flows)]),
-        tasks=query.get_task_overview(after),
+        tasks=tasks,
     )
 
 

@@ -57,12 +57,12 @@ class WorkersAnswers:
 
 
 def ask_workers(query: Query, looking: Looking, now: dt.datetime) -> WorkersAnswers:
-    """Ask all that the screen shows; in a wider window where nothing was done lately and none was chosen."""
+    """Ask all that the screen shows; in a wider window where nothing ended lately and none was chosen."""
     window, overview = widened(
         looking,
         WIDENING,
         lambda window: query.get_task_overview(window.since(now)),
-        lambda found: found.ended or found.created or found.open,
+        lambda found: found.ended,
     )
     after = window.since(now)
     return WorkersAnswers(
@@ -168,7 +168,7 @@ class WorkersScreen(Screen):
 
     def _take(self, answers: WorkersAnswers) -> None:
         self._answers = answers
-        self.keep_window(answers.window, found=not answers.overview.is_nothing)
+        self.keep_window(answers.window, found=bool(answers.overview.ended))
 
     @property
     def is_empty(self) -> bool:
