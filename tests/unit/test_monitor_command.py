@@ -178,6 +178,28 @@ def test_ego_mcps_life_opens_where_there_is_one(both: Path) -> None:
     assert "agents and flows" in monitor("--store", str(both), "--agents")[1]
 
 
+@pytest.mark.parametrize(
+    ("options", "figures"),
+    [
+        pytest.param(["--agents", "--window", "7d"], ["· 7 d", "runs 7 d", "critic"], id="agents and flows"),
+        pytest.param(["--agents", "--window", "1h"], ["runs 1 h", "nothing ended here"], id="it is not widened then"),
+        pytest.param(["--agent", "writer", "--window", "all"], ["· all"], id="one agent"),
+        pytest.param(["--agent", "triage", "--window", "30 d"], ["· 30 d"], id="a flow, written as screens write it"),
+        pytest.param(["--cost", "--window", "90d"], ["in 90 d"], id="costs, which have windows of their own"),
+        pytest.param(["--window", "15min"], ["calls/min", "tools · 15 min"], id="ego-mcp's life"),
+    ],
+)
+def test_a_window_is_chosen_by_its_name(both: Path, options: list[str], figures: list[str]) -> None:
+    status, text, said = monitor("--store", str(both), "--once", *options)
+    assert (status, said) == (0, "")
+    for figure in figures:
+        assert figure in text
+
+
+def test_a_window_of_tasks_and_workers_is_chosen_too(koubou: Path) -> None:
+    assert "success 30 d" in monitor("--store", str(koubou), "--workers", "--window", "30D")[1]
+
+
 def test_the_budget_is_drawn(store: Path) -> None:
     status, text, _ = monitor("--store", str(store), "--budget", EGOSCOPE_BUDGET_USD="2")
     assert status == 0
@@ -198,6 +220,10 @@ def test_the_budget_is_drawn(store: Path) -> None:
         pytest.param(["--budget"], 2, "EGOSCOPE_BUDGET_USD", id="a budget that is not set"),
         pytest.param(["--agents", "--cost"], 2, "--agents and --cost: one of them at a time", id="two at once"),
         pytest.param(["--workers", "--cost"], 2, "--cost and --workers: one of them at a time", id="workers too"),
+        pytest.param(
+            ["--agents", "--window", "3d"], 2, "--window 3d: here there is 1h, 24h, 7d, 30d, all", id="no such window"
+        ),
+        pytest.param(["--cost", "--window", "1h"], 2, "--window 1h: here there is 7d, 30d, 90d, all", id="of costs"),
         pytest.param(["--stack", "--store", "x"], 2, "--stack and --store", id="two back ends"),
     ],
 )
@@ -208,6 +234,15 @@ def test_says_what_is_not_there(store: Path, options: list[str], status: int, sa
     assert said in complaint
     assert printed == ""
     assert "Traceback" not in complaint
+
+
+def test_what_windows_ego_mcps_life_and_a_trace_have(both: Path) -> None:
+    """A trace has none."""
+    _, _, said = monitor("--store", str(both), "--window", "7d")
+    assert said == "egoscope: --window 7d: here there is 5min, 15min, 1h, 24h, all\n"
+    trace_id = some_trace(both, "writer")
+    status, _, said = monitor("--store", str(both), "--trace", trace_id, "--window", "7d")
+    assert (status, said) == (2, "egoscope: --window: a trace is shown whole; leave it out with --trace\n")
 
 
 def test_a_trace_that_is_not_there_names_the_newest(store: Path) -> None:

@@ -115,6 +115,10 @@ def monitor(
     cost: Annotated[bool, typer.Option("--cost", help="Costs by day, and what the month will cost")] = False,
     budget: Annotated[bool, typer.Option("--budget", help="Costs, with EGOSCOPE_BUDGET_USD drawn")] = False,
     workers: Annotated[bool, typer.Option("--workers", help="Tasks and the workers that do them")] = False,
+    window: Annotated[
+        str | None,
+        typer.Option(metavar="SPAN", help="How far back: 1h, 24h, 7d, 30d, all (default: 24h, or where it begins)"),
+    ] = None,
     stack: Annotated[
         bool | None,
         typer.Option("--stack/--embedded", help="Ask Prometheus, Tempo and Loki, or the embedded store"),
@@ -123,7 +127,7 @@ def monitor(
     """Show live what agents and workers do: ego-mcp's life, agents and flows, tasks; one picture without a terminal."""
     from egoscope.cli.monitor_command import Wish, run_monitor_command  # noqa: PLC0415
 
-    wish = Wish(agents=agents, agent=agent, trace=trace, cost=cost, budget=budget, workers=workers)
+    wish = Wish(agents=agents, agent=agent, trace=trace, cost=cost, budget=budget, workers=workers, window=window)
     raise typer.Exit(run_monitor_command(load_settings(), wish, store=store, once=once, stack=stack))
 
 

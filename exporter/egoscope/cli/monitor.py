@@ -122,10 +122,12 @@ class Life:
         lead: Callable[[str], None] | None = None,
         mark: str = "",
         hindrances: Callable[[], tuple[str, ...]] = nothing_hinders,
+        window: int = 0,
     ) -> None:
         """Show the store that `reader` reads. `lead` goes where a key leads among agents, tasks and costs.
 
         `mark`: what the header says of all that is shown. `hindrances`: what is in the way of it, a sentence each.
+        `window`: which of `WINDOWS` to begin with.
         """
         self._reader = reader
         self._console = console
@@ -135,7 +137,7 @@ class Life:
         self._mark = mark
         self._hindrances = hindrances
         self._listing_keys = False
-        self._window = 0
+        self._window = window
         self._paused = False
         self._notice = ""
         self._catching_up = False
@@ -147,13 +149,14 @@ class Life:
 
     def print_once(self) -> None:
         """Print one picture."""
+        name, window_ns = WINDOWS[self._window]
         picture = self._reader.picture(
-            wall_ns=time.time_ns(), window_ns=WINDOWS[0][1], minutes=MINUTES, log_lines=LOG_LINES_ONCE
+            wall_ns=time.time_ns(), window_ns=window_ns, minutes=MINUTES, log_lines=LOG_LINES_ONCE
         )
         view = View(
             picture=picture,
             wall_ns=time.time_ns(),
-            window_name="1 h",
+            window_name=name,
             mark=self._mark,
             hindrances=self._hindrances(),
         )

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 from typing import TYPE_CHECKING, Final, Literal
 
 import typer
 from rich.console import Console
 
 from egoscope.cli.following import Hindrances, named_logs, nothing_hinders
-from egoscope.cli.monitor import Life, can_be_live, open_store, watch
+from egoscope.cli.monitor import WINDOWS, Life, can_be_live, open_store, watch
 from egoscope.cli.monitor_agents import Browser
 from egoscope.cli.monitor_text import plain
+from egoscope.cli.screens.looking import by_name, window_named
+from egoscope.cli.screens.opening import screen_of
 from egoscope.cli.screens.screen import Target
 from egoscope.cli.stores import MARK, demo_store, is_demo, no_store_yet, stack_is_named, stack_is_there
 from egoscope.errors import ConfigError
@@ -21,6 +24,7 @@ from egoscope.feeds import database_patterns
 from egoscope.query.embedded import EmbeddedQuery
 from egoscope.query.stack import StackQuery
 from egoscope.sources.koubou import SOURCE as KOUBOU
+from egoscope.store.queries import EGO_MCP
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,8 +40,6 @@ NAMED: Final = 12
 STACK_TIMEOUT_S: Final = 10.0
 _TRACE_ID: Final = re.compile(r"[0-9a-fA-F]{32}")
 _TRACE_ID_FORM: Final = "32 hex digits (0-9, a-f), as the monitor's screens and Grafana show it"
-EGO_MCP: Final = "ego-mcp"
-"""Its service's name in the store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,7 @@ class Wish:
     cost: bool = False
     budget: bool = False
     workers: bool = False
+    window: str | None = None
 
     def check(self, settings: Settings) -> None:
         """Raise `ConfigError` for options that do not go together."""
@@ -68,6 +71,8 @@ class Wish:
             raise ConfigError(f"{' and '.join(named)}: one of them at a time; keys lead from one to another")
         if self.trace is not None and not _TRACE_ID.fullmatch(self.trace):
             raise ConfigError(f"--trace {plain(self.trace)}: a trace has an id of {_TRACE_ID_FORM}")
+        if self.trace is not None and self.window is not None:
+            raise ConfigError("--window: a trace is shown whole; leave it out with --trace")
         if self.budget and settings.budget_usd is None:
             raise ConfigError("--budget: no budget is set; EGOSCOPE_BUDGET_USD is what a month may cost, in US dollars")
 
@@ -114,6 +119,12 @@ def run_monitor_command(
         if first is None or reader is None:
             nothing = reader is not None and not has_life and not _has_agents(query) and target.kind != "workers"
             first = "life" if wish.is_open and (has_life or nothing) else "agents"
+        life_window = 0
+        if wish.window is not None and first == "life":
+            life_window = window_named(wish.window, _life_windows())
+        elif wish.window is not None:
+            windows = by_name(screen_of(target, None).windows)
+            target = replace(target, window=window_named(wish.window, windows), widen=False)
         browser = Browser(
             query,
             target,
@@ -130,7 +141,13 @@ def run_monitor_command(
         views: dict[str, Life | Browser] = {"agents": browser}
         if reader is not None:
             views["life"] = Life(
-                reader, console, settings.patterns, lead=browser.lead, mark=mark, hindrances=hindrances
+                reader,
+                console,
+                settings.patterns,
+                lead=browser.lead,
+                mark=mark,
+                hindrances=hindrances,
+                window=life_window,
             )
         if once or not can_be_live(console):
             views[first].print_once()
@@ -206,6 +223,12 @@ def _no_trace(query: Query, trace_id: str) -> str:
 def _some(names: list[str]) -> str:
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(plain(name) for name in names[:NAMED]) + more
+
+
+def _life_windows() -> dict[str, int]:
+    """Return which window has which name, the shortest first."""
+    order = sorted(range(len(WINDOWS)), key=lambda place: WINDOWS[place][1] or inf)
+    return {WINDOWS[place][0]: place for place in order}
 
 
 def _has_life(reader: StoreReader) -> bool:

@@ -6,10 +6,14 @@ import datetime as dt
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from egoscope.cli.monitor_text import plain
+from egoscope.errors import ConfigError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 Answer = TypeVar("Answer")
+Chosen = TypeVar("Chosen")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,23 @@ def widened(
         if is_something(answer):
             return window, answer
     return looking.window, first
+
+
+def window_named(text: str, windows: Mapping[str, Chosen]) -> Chosen:
+    """Return the window of a name, with or without its space. Raises `ConfigError`, which says which there are."""
+    known = {_compact(name): window for name, window in windows.items()}
+    if _compact(text) not in known:
+        raise ConfigError(f"--window {plain(text)}: here there is {', '.join(known)}")
+    return known[_compact(text)]
+
+
+def by_name(windows: Sequence[Window]) -> dict[str, Window]:
+    """Return windows by their names, the shortest first."""
+    return {window.name: window for window in sorted(windows, key=lambda one: one.back or dt.timedelta.max)}
+
+
+def _compact(name: str) -> str:
+    return name.replace(" ", "").lower()
 
 
 def start_of_day(now: dt.datetime) -> dt.datetime:

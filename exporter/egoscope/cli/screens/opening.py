@@ -20,7 +20,7 @@ def screen_of(
     target: Target, budget_usd: float | None, *, chart: bool = False, workers_expected: int | None = None
 ) -> Screen:
     """Return the screen of a target, not yet asked."""
-    looking = Looking() if target.window is None else Looking(window=target.window)
+    looking = None if target.window is None else Looking(window=target.window, widen=target.widen)
     match target.kind:
         case "agents":
             return OverviewScreen(looking)
@@ -31,6 +31,6 @@ def screen_of(
         case "trace":
             return TraceScreen(target.name, looking)
         case "cost":
-            return CostScreen(budget_usd, chart=chart)
+            return CostScreen(budget_usd, looking, chart=chart)
         case "workers":
             return WorkersScreen(workers_expected, looking)

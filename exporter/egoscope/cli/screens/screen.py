@@ -30,6 +30,8 @@ class Target:
     name: str = ""
     window: Window | None = None
     """The window to begin with."""
+    widen: bool = True
+    """Whether that may be widened by itself."""
 
 
 class Deed(Enum):
