@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from egoscope.cli.export import pages
+from egoscope.cli.export import flow_run_pages, pages
 from egoscope.convert.catalogue import EXECUTION_DURATION, MODEL_DURATION, TOKENS, TOOL_DURATION
 from egoscope.errors import ConfigError
 from egoscope.query.base import AGGREGATIONS
@@ -439,6 +439,36 @@ class TestTraces:
         told = query.slow_requests("critic", scene.time(2 * DAY), scene.now)
         assert [(one.name, one.agent) for one in told.tool_calls] == [("search", "critic")]
         assert told.tool_calls[0].start == scene.time(2 * DAY + HOUR) - dt.timedelta(seconds=10, microseconds=-2000)
+
+
+class TestFlowRuns:
+    @pytest.mark.parametrize(("since", "until"), RANGES)
+    @pytest.mark.parametrize("flow", [None, "triage", "nobody"])
+    def test_runs_are_those_that_ended_in_the_range_newest_first(
+        self, query: Query, scene: Scene, since: int, until: int, flow: str | None
+    ) -> None:
+        told = query.get_flow_runs(flow, scene.time(since), scene.time(until))
+        assert [(one.trace_id, one.span_id, one.flow, one.end, one.outcome) for one in told] == [
+            (scene.trace_id(run), scene.span_id(run), run.flow, scene.time(run.at), run.outcome)
+            for run in reversed(RUNS)
+            if flow in (None, run.flow) and since < run.at <= until
+        ]
+        for one in told:
+            assert (one.duration_s, one.end - one.start) == (120, dt.timedelta(minutes=2))
+
+    def test_by_outcome_and_no_more_than_asked_for(self, query: Query, scene: Scene) -> None:
+        assert [one.trace_id for one in query.get_flow_runs(limit=1)] == [scene.trace_id(RUNS[1])]
+        assert [one.trace_id for one in query.get_flow_runs(status="ok", limit=1)] == [scene.trace_id(RUNS[0])]
+        assert query.get_flow_runs(status="unfinished") == []
+        with pytest.raises(ConfigError, match="status: ok, error or unfinished"):
+            query.get_flow_runs(status="completed")
+        with pytest.raises(ConfigError, match="limit: 1 or more"):
+            query.get_flow_runs(limit=0)
+
+    @pytest.mark.parametrize("page", [1, 2, 100])
+    def test_all_come_page_by_page(self, query: Query, scene: Scene, page: int) -> None:
+        told = [one for some in flow_run_pages(query, None, scene.start, scene.now, page) for one in some]
+        assert [one.trace_id for one in told] == [scene.trace_id(run) for run in RUNS]
 
 
 class TestActivity:

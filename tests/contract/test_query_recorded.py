@@ -143,6 +143,10 @@ def test_flows_and_nodes_are_the_databases(query: Query) -> None:
     assert sum(one.runs for one in told) == len(runs)
     assert sum(one.errors for one in told) == sum(span[4] == "ERROR" for span in runs)
     assert sum(node.runs for one in told for node in one.nodes) == len(spans) - len(runs)
+    each = query.get_flow_runs(limit=1000)
+    assert Counter((one.flow, one.outcome) for one in each) == Counter(
+        (span[3], "error" if span[4] == "ERROR" else "ok") for span in runs
+    )
 
 
 def test_tasks_and_workers_are_the_databases(query: Query) -> None:

@@ -13,6 +13,7 @@ from egoscope.query import (
     CostRow,
     CostSummary,
     Execution,
+    FlowRun,
     FlowUse,
     KindSummary,
     ModelUse,
@@ -452,6 +453,17 @@ class FakeQuery:
     def flows(self, since: dt.datetime | None = None, until: dt.datetime | None = None) -> list[FlowUse]:
         self._ask("flows")
         return self.all_flows if self._is_within(since) else []
+
+    def get_flow_runs(
+        self,
+        flow_name: str | None = None,
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+        status: str | None = None,
+        limit: int = 100,
+    ) -> list[FlowRun]:
+        self._ask("get_flow_runs")
+        return []
 
     def recent_activity(
         self,

@@ -10,19 +10,21 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from fake_query import FakeQuery
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
 
 from egoscope.cli import app, export
-from egoscope.cli.export_formats import COLUMNS, Format, writing
+from egoscope.cli.export_formats import COLUMNS, Format, What, writing
+from egoscope.cli.export_names import not_there
 from egoscope.errors import ConfigError
 from egoscope.query import Execution
 from egoscope.query.embedded import EmbeddedQuery
 from egoscope.query.times import EPOCH, MICROSECOND
 from egoscope.store.sqlite import EmbeddedStore
-from tests.query_scene import EXECUTIONS, Scene
+from tests.query_scene import EXECUTIONS, RUNS, Scene
 from tests.task_scene import TASKS, TaskScene
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 SCENE: Final = Scene(dt.date(2026, 11, 21))
 WORK: Final = TaskScene(dt.date(2026, 11, 21))
 ENDED: Final = sorted((task for task in TASKS if task.ended is not None), key=lambda task: task.ended or 0)
+THERE: Final = "agents: critic, writer; flows: triage (--what flows)"
 NOW: Final = dt.datetime(2026, 11, 21, 12, tzinfo=dt.UTC)
 
 
@@ -55,7 +58,7 @@ def run(store: Path, *arguments: str) -> tuple[int, str, Path]:
 class TestFormats:
     def test_csv_has_a_row_an_execution_oldest_end_first(self, store: Path) -> None:
         status, said, out = run(store, "--format", "csv")
-        assert (status, said) == (0, f"{len(EXECUTIONS)} executions in {out}\n")
+        assert (status, said.partition(";")[0]) == (0, f"{len(EXECUTIONS)} executions in {out}")
         rows = list(csv.DictReader(io.StringIO(out.read_text("utf-8"))))
         assert [row["trace_id"] for row in rows] == [SCENE.trace_id(ran) for ran in EXECUTIONS]
         assert list(rows[0]) == list(COLUMNS["executions"])
@@ -139,9 +142,89 @@ class TestFormats:
         ]
         assert list(rows[0]) == list(COLUMNS["workers"])
 
+    def test_flows_are_a_row_a_run_oldest_end_first(self, store: Path) -> None:
+        status, said, out = run(store, "--what", "flows")
+        assert (status, said) == (0, f"{len(RUNS)} runs of flows in {out}\n")
+        rows = list(csv.DictReader(io.StringIO(out.read_text("utf-8"))))
+        assert [row["trace_id"] for row in rows] == [SCENE.trace_id(ran) for ran in RUNS]
+        assert list(rows[0]) == list(COLUMNS["flows"])
+        assert rows[1] == {
+            "trace_id": SCENE.trace_id(RUNS[1]),
+            "span_id": SCENE.span_id(RUNS[1]),
+            "flow": "triage",
+            "start": "2026-11-19T07:58:00Z",
+            "end": "2026-11-19T08:00:00Z",
+            "duration_s": "120.0",
+            "outcome": "error",
+            "error_type": "",
+        }
+
+    @pytest.mark.parametrize("file_format", ["json", "parquet"])
+    def test_flows_in_the_other_formats(self, store: Path, file_format: str) -> None:
+        if file_format == "parquet":
+            pytest.importorskip("pyarrow")
+        status, _, out = run(store, "--what", "flows", "--format", file_format)
+        assert (status, out.stat().st_size > 0) == (0, True)
+
+    def test_flows_of_one_name(self, store: Path) -> None:
+        assert run(store, "--what", "flows", "--agent", "triage")[1].startswith("2 runs of flows")
+
+    def test_executions_say_that_runs_of_flows_are_another_export(self, store: Path) -> None:
+        said = run(store)[1]
+        assert said.endswith("file; 2 runs of flows are not in it: --what flows\n")
+        assert "flows" not in run(store, "--agent", "writer")[1]
+        assert "flows" not in run(store, "--since", "2026-11-20")[1]
+
     def test_one_agent(self, store: Path) -> None:
         _, said, _ = run(store, "--agent", "critic")
         assert said.startswith("4 executions")
+
+
+class TestNotThere:
+    """As `egoscope monitor --agent` has it: a sentence with the names that are, and status 1."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            pytest.param(
+                ("--agent", "nosuch"),
+                f"--agent nosuch: there is no such agent; there are {THERE}",
+                id="an agent",
+            ),
+            pytest.param(
+                ("--agent", "triage"),
+                f"--agent triage: there is no such agent; there are {THERE}",
+                id="a flow is no agent",
+            ),
+            pytest.param(
+                ("--what", "flows", "--agent", "writer"),
+                "--agent writer: there is no such flow; there are flows: triage",
+                id="an agent is no flow",
+            ),
+            pytest.param(
+                ("--what", "tasks", "--worker", "nosuch"),
+                "--worker nosuch: there is no such worker; there are workers: gemini_worker_77, worker_1, worker_2",
+                id="a worker",
+            ),
+        ],
+    )
+    def test_says_which_are(self, store: Path, arguments: tuple[str, ...], said: str) -> None:
+        status, told, out = run(store, *arguments)
+        assert (status, told, out.exists()) == (1, f"egoscope: {said}\n", False)
+
+    def test_where_there_is_none_at_all(self, tmp_path: Path) -> None:
+        EmbeddedStore(tmp_path / "store.db").close()
+        status, told, _ = run(tmp_path / "store.db", "--agent", "nosuch")
+        assert (status, told) == (1, "egoscope: --agent nosuch: there is no such agent, and no other yet\n")
+
+    def test_one_that_did_nothing_in_the_range_is_there(self, store: Path) -> None:
+        assert run(store, "--agent", "writer", "--until", "2020-01-01")[:2][0] == 0
+
+    def test_one_that_is_found_but_not_counted_is_there(self) -> None:
+        """As over the stack executions of instrumented code: nothing counts them in Prometheus."""
+        query = FakeQuery(all_agents=[], all_flows=[])
+        assert query.executions
+        assert not_there(query, What.EXECUTIONS, "support_agent", None) is None
 
 
 class TestWhole:
@@ -259,8 +342,14 @@ class TestOptions:
         ("arguments", "said"),
         [
             (("--since", "2026-11-02", "--until", "2026-11-01"), "--until: is not after --since"),
-            (("--what", "costs", "--agent", "writer"), "--agent: is for executions; leave it out with --what costs"),
-            (("--what", "tasks", "--agent", "writer"), "--agent: is for executions; leave it out with --what tasks"),
+            (
+                ("--what", "costs", "--agent", "writer"),
+                "--agent: is for executions and flows; leave it out with --what costs",
+            ),
+            (
+                ("--what", "tasks", "--agent", "writer"),
+                "--agent: is for executions and flows; leave it out with --what tasks",
+            ),
             (("--worker", "worker_1"), "--worker: is for tasks; leave it out with --what executions"),
             (("--stack",), "--store: with --stack no store is read"),
         ],

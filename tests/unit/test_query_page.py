@@ -66,9 +66,10 @@ def test_the_commands_write_their_files(reader: Path) -> None:
     done = run(of("Into a file", "sh"), reader)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        "9 executions in executions.csv",
+        "9 executions in executions.csv; 2 runs of flows are not in it: --what flows",
         "5 rows of a day, agent and model each in costs.json",
         "5 executions in writer.parquet",
+        "2 runs of flows in triage.csv",
         "3 tasks in tasks.csv",
         "3 workers in workers.json",
     ]

@@ -1,4 +1,4 @@
-"""`egoscope export`: executions, costs, tasks or workers as a CSV, JSON or Parquet file, of whatever size."""
+"""`egoscope export`: executions, costs, runs of flows, tasks, workers as a CSV, JSON or Parquet file of any size."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import datetime as dt
 import re
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from egoscope.cli.export_formats import COLUMNS, Format, What, writing
+from egoscope.cli.export_names import not_there
 from egoscope.cli.stores import no_store_yet
 from egoscope.errors import ConfigError
 from egoscope.query.embedded import EmbeddedQuery
@@ -22,11 +24,13 @@ if TYPE_CHECKING:
 
     from egoscope.cli.export_formats import Rows
     from egoscope.config import Settings
-    from egoscope.query import CostRow, Execution, Query, Task, Worker
+    from egoscope.query import CostRow, Execution, FlowRun, Query, Task, Worker
 
 Ended = TypeVar("Ended")
 PAGE: Final = 1000
-"""Executions or tasks that are in memory at once."""
+"""Executions, runs or tasks that are in memory at once."""
+NOT_THERE: Final = 1
+"""The exit status where an agent, flow or worker is not there; as of `egoscope monitor`."""
 
 _AGO: Final = re.compile(r"(\d{1,6})([mhdw])")
 _UNITS: Final = {"m": DAY / 1440, "h": DAY / 24, "d": DAY, "w": 7 * DAY}
@@ -45,35 +49,60 @@ def run_export(
     store: Path | None,
     stack: bool,
 ) -> str:
-    """Export what ended in a range into `out`, which is there whole or not at all; return a sentence for people."""
+    """Export what ended in a range into `out`, which is there whole or not at all; return a sentence for people.
+
+    Raises `ConfigError`, `QueryError`, and `typer.Exit` behind a sentence on who is not there.
+    """
     if stack and store is not None:
         raise ConfigError("--store: with --stack no store is read; give one of the two")
-    if what is not What.EXECUTIONS and agent is not None:
-        raise ConfigError(f"--agent: is for executions; leave it out with --what {what}")
+    if what not in (What.EXECUTIONS, What.FLOWS) and agent is not None:
+        raise ConfigError(f"--agent: is for executions and flows; leave it out with --what {what}")
     if what is not What.TASKS and worker is not None:
         raise ConfigError(f"--worker: is for tasks; leave it out with --what {what}")
     now = utc_now()
     begin, end = time_option("--since", since, now) or EPOCH, time_option("--until", until, now) or now
     if end <= begin:
         raise ConfigError("--until: is not after --since")
-    with open_query(settings, store=store, stack=stack) as query, writing(file_format, out, COLUMNS[what]) as write:
-        if what is What.COSTS:
-            rows = query.get_cost_summary(begin, end).rows
+    with open_query(settings, store=store, stack=stack) as query:
+        if said := not_there(query, what, agent, worker):
+            typer.echo(f"egoscope: {said}", err=True)
+            raise typer.Exit(NOT_THERE)
+        with writing(file_format, out, COLUMNS[what]) as write:
+            done = _export(query, write, what, (begin, end), agent or worker)
+        left_out = _left_out(query, (begin, end)) if what is What.EXECUTIONS and agent is None else ""
+    return f"{done} in {out}{left_out}"
+
+
+def _export(
+    query: Query, write: Callable[[Rows], None], what: What, within: tuple[dt.datetime, dt.datetime], name: str | None
+) -> str:
+    """Write all rows; return what they are, for people. `name`: of an agent, a flow or a worker."""
+    match what:
+        case What.COSTS:
+            rows = query.get_cost_summary(*within).rows
             write([cost_row(row) for row in rows])
-            return f"{len(rows)} rows of a day, agent and model each in {out}"
-        if what is What.WORKERS:
-            workers = query.get_workers(begin, end)
+            return f"{len(rows)} rows of a day, agent and model each"
+        case What.WORKERS:
+            workers = query.get_workers(*within)
             write([worker_row(one) for one in workers])
-            return f"{len(workers)} workers in {out}"
-        if what is What.TASKS:
-            of_tasks = (list(map(task_row, page)) for page in task_pages(query, worker, begin, end))
-            done = _write_all(write, of_tasks, str(what), query.get_task_overview(begin, end).ended)
-        else:
-            of_executions = (list(map(execution_row, page)) for page in pages(query, agent, begin, end))
-            done = _write_all(
-                write, of_executions, str(what), query.get_metrics(agent, "executions", "count", begin, end)
-            )
-    return f"{done} {what} in {out}"
+            return f"{len(workers)} workers"
+        case What.TASKS:
+            of_tasks = (list(map(task_row, page)) for page in task_pages(query, name, *within))
+            return f"{_write_all(write, of_tasks, what, query.get_task_overview(*within).ended)} tasks"
+        case What.FLOWS:
+            of_runs = (list(map(flow_run_row, page)) for page in flow_run_pages(query, name, *within))
+            return f"{_write_all(write, of_runs, what, runs_of(query, name, *within))} runs of flows"
+        case What.EXECUTIONS:
+            of_executions = (list(map(execution_row, page)) for page in pages(query, name, *within))
+            total = query.get_metrics(name, "executions", "count", *within)
+            return f"{_write_all(write, of_executions, what, total)} executions"
+
+
+def _left_out(query: Query, within: tuple[dt.datetime, dt.datetime]) -> str:
+    """Say that runs of flows are no executions, where there are any."""
+    runs = runs_of(query, None, *within)
+    said = "1 run of a flow is" if runs == 1 else f"{runs} runs of flows are"
+    return f"; {said} not in it: --what flows" if runs else ""
 
 
 def _write_all(write: Callable[[Rows], None], made: Iterable[Rows], what: str, total: float | None) -> int:
@@ -120,6 +149,23 @@ def task_pages(
         (since, until),
         page,
     )
+
+
+def flow_run_pages(
+    query: Query, flow: str | None, since: dt.datetime, until: dt.datetime, page: int = PAGE
+) -> Iterator[list[FlowRun]]:
+    """Yield all runs of flows of a range, oldest end first, at most `page` at once."""
+    return _halved(
+        lambda begin, end: runs_of(query, flow, begin, end),
+        lambda begin, end, limit: query.get_flow_runs(flow, begin, end, limit=limit),
+        (since, until),
+        page,
+    )
+
+
+def runs_of(query: Query, flow: str | None, since: dt.datetime, until: dt.datetime) -> int:
+    """Return how many runs of a flow, or of all, ended in a range."""
+    return sum(one.runs for one in query.flows(since, until) if flow in (None, one.flow))
 
 
 def _halved(
@@ -188,6 +234,11 @@ def execution_row(one: Execution) -> dict[str, Any]:
         "tool_calls": one.tool_calls,
         "tags": dict(one.tags),
     }
+
+
+def flow_run_row(one: FlowRun) -> dict[str, Any]:
+    """Return one row, in the order of its columns."""
+    return {name: getattr(one, name) for name in COLUMNS[What.FLOWS]}
 
 
 def task_row(one: Task) -> dict[str, Any]:

@@ -48,6 +48,16 @@ COLUMNS: Final[Mapping[str, Mapping[str, type]]] = {
         "cost_usd": float,
         "calls_of_unknown_price": int,
     },
+    "flows": {
+        "trace_id": str,
+        "span_id": str,
+        "flow": str,
+        "start": dt.datetime,
+        "end": dt.datetime,
+        "duration_s": float,
+        "outcome": str,
+        "error_type": str,
+    },
     "tasks": {
         "task_id": str,
         "trace_id": str,
@@ -78,6 +88,7 @@ class What(StrEnum):
 
     EXECUTIONS = "executions"
     COSTS = "costs"
+    FLOWS = "flows"
     TASKS = "tasks"
     WORKERS = "workers"
 

@@ -155,11 +155,11 @@ def export(
     out: Annotated[Path, typer.Option(help="The file to write; it appears when it is complete")],
     file_format: Annotated[Format, typer.Option("--format", help="Kind of file")] = Format.CSV,
     what: Annotated[
-        What, typer.Option(help="A row an execution; a day, agent and model; a task; a worker")
+        What, typer.Option(help="A row an execution; a day, agent and model; a flow's run; a task; a worker")
     ] = What.EXECUTIONS,
     since: Annotated[str | None, typer.Option(help="2026-11-01, 2026-11-01T12:30 (UTC), 90m, 24h, 7d, 4w")] = None,
     until: Annotated[str | None, typer.Option(help="As --since (default: now)")] = None,
-    agent: Annotated[str | None, typer.Option(metavar="NAME", help="Executions of one agent")] = None,
+    agent: Annotated[str | None, typer.Option(metavar="NAME", help="Executions of one agent, runs of one flow")] = None,
     worker: Annotated[str | None, typer.Option(metavar="NAME", help="Tasks of one worker")] = None,
     store: Annotated[Path | None, typer.Option(help="The embedded store (default: in the state directory)")] = None,
     stack: Annotated[bool, typer.Option("--stack", help="Ask Prometheus, Tempo and Loki instead")] = False,

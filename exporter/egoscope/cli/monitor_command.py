@@ -14,7 +14,7 @@ from rich.console import Console
 from egoscope.cli.following import Hindrances, named_logs, nothing_hinders
 from egoscope.cli.monitor import WINDOWS, Life, can_be_live, open_store, watch
 from egoscope.cli.monitor_agents import Browser
-from egoscope.cli.monitor_text import plain
+from egoscope.cli.monitor_text import plain, some
 from egoscope.cli.screens.looking import by_name, window_named
 from egoscope.cli.screens.opening import screen_of
 from egoscope.cli.screens.screen import Target
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 View = Literal["life", "agents"]
 
 NOT_THERE: Final = 1
-NAMED: Final = 12
 STACK_TIMEOUT_S: Final = 10.0
 _TRACE_ID: Final = re.compile(r"[0-9a-fA-F]{32}")
 _TRACE_ID_FORM: Final = "32 hex digits (0-9, a-f), as the monitor's screens and Grafana show it"
@@ -208,7 +207,7 @@ def _named(query: Query, name: str) -> Target | str:
     if name in flows:
         return Target(kind="flow", name=name)
     said = f"--agent {plain(name)}: there is no such agent or flow"
-    there = "; ".join(f"{kind}: {_some(names)}" for kind, names in (("agents", agents), ("flows", flows)) if names)
+    there = "; ".join(f"{kind}: {some(names)}" for kind, names in (("agents", agents), ("flows", flows)) if names)
     return f"{said}; there are {there}" if there else f"{said}, and no other yet"
 
 
@@ -218,11 +217,6 @@ def _no_trace(query: Query, trace_id: str) -> str:
     names = list(dict.fromkeys(newest))[:3]
     said = f"--trace {trace_id}: there is no such trace; an execution has one when it has ended"
     return f"{said}. The newest: {', '.join(names)}" if names else f"{said}. There is no other yet"
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(plain(name) for name in names[:NAMED]) + more
 
 
 def _life_windows() -> dict[str, int]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SECOND_NS: Final = 1_000_000_000
+NAMED: Final = 12
 
 
 class Glyphs(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,6 +145,12 @@ def short_name(name: str, width: int) -> str:
     while len(name) > width and "." in name:
         name = name.split(".", 1)[1]
     return name[:width]
+
+
+def some(names: Sequence[str]) -> str:
+    """Write names one after another, and of very many how many more there are."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(plain(name) for name in names[:NAMED]) + more
 
 
 def plain(text: str) -> str:

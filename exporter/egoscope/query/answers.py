@@ -208,6 +208,23 @@ class FlowUse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FlowRun:
+    """One run of a flow that ended."""
+
+    trace_id: str
+    """32 hex digits; what `get_trace` takes."""
+    span_id: str
+    flow: str
+    start: dt.datetime
+    end: dt.datetime
+    duration_s: float | None
+    """None where it was given up: its end is only when that was."""
+    outcome: Outcome
+    error_type: str | None
+    """As `Execution.error_type`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SpanEvent:
     """Something that happened within a span."""
 

@@ -19,8 +19,8 @@ tokens, costs, tools and memory operations. A UTC day is the range from its midn
 - Tempo finds traces by TraceQL, but may hold a span twice that was sent again, and answers with at most so many traces
   in no promised order: nothing is counted from it. Lists of executions, slow requests and traces come from it, every
   span id once. A search finds a trace some seconds after it was sent; by its id it is there at once.
-- Loki has the log lines, and with each its structured metadata: ids and names. Lists of tasks come from it, and since
-  when a worker is as it is: there they are found at once, with a Tempo or without.
+- Loki has the log lines, and with each its structured metadata: ids and names. Lists of tasks and of runs of flows come
+  from it, and since when a worker is as it is: there they are found at once, with a Tempo or without.
 
 **Errors.** A wrong argument is a `ConfigError` whose sentence says what would be right; what cannot be read just now is
 a `QueryError`. Content is in neither.
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         Activity,
         AgentOverview,
         Execution,
+        FlowRun,
         FlowUse,
         ModelUse,
         Running,
@@ -190,6 +191,20 @@ class Query(Protocol):
         """Return every flow that ran in the range, by name. A node's runs count at the moment they ended themselves."""
         ...
 
+    def get_flow_runs(
+        self,
+        flow_name: str | None = None,
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+        status: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+    ) -> list[FlowRun]:
+        """Return runs of flows that ended in the range, newest end first, at most `limit`; `flows` counts them.
+
+        `status` is as in `get_executions`. What still runs is in no list.
+        """
+        ...
+
     def recent_activity(
         self,
         limit: int = 20,
@@ -264,7 +279,7 @@ def check_pair(metric_type: str, aggregation: str) -> None:
 
 
 def check_status(status: str | None) -> None:
-    """Raise a `ConfigError` unless `get_executions` knows the status."""
+    """Raise a `ConfigError` unless `get_executions` and `get_flow_runs` know the status."""
     if status == "running":
         raise ConfigError("status: what runs has no trace yet; ask running()")
     if status is not None and status not in OUTCOMES:

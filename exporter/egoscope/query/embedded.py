@@ -12,6 +12,7 @@ from egoscope.query import embedded_sql as sql
 from egoscope.query.answers import Activity, AgentOverview, FlowUse, NodeUse, Running
 from egoscope.query.base import DEFAULT_LIMIT, check_limit, check_pair, check_status
 from egoscope.query.cost import CostRow, CostsByDay, CostSummary
+from egoscope.query.embedded_flows import EmbeddedFlowRuns
 from egoscope.query.embedded_rows import (
     Groups,
     execution_row,
@@ -35,7 +36,7 @@ COUNTED: Final = {"executions": "agent", "model_calls": "model", "tool_calls": "
 DAY_NS: Final = 86_400 * NANO
 
 
-class EmbeddedQuery(EmbeddedTasks, CostsByDay):
+class EmbeddedQuery(EmbeddedTasks, EmbeddedFlowRuns, CostsByDay):
     """See `Query`."""
 
     percentiles_estimated = False

@@ -15,6 +15,7 @@ from egoscope.query.answers import AgentOverview, FlowUse, ModelUse, NodeUse, Ru
 from egoscope.query.base import DEFAULT_LIMIT, check_limit, check_pair, check_status
 from egoscope.query.cost import CostsByDay, CostSummary
 from egoscope.query.prometheus import Distribution, cost_rows, label, matcher
+from egoscope.query.stack_flows import StackFlowRuns
 from egoscope.query.stack_metrics import metric_of
 from egoscope.query.stack_tasks import StackTasks
 from egoscope.query.tempo import equals, tag_condition
@@ -44,7 +45,7 @@ _OF_STATUS: Final = {
 }
 
 
-class StackQuery(StackTasks, CostsByDay):
+class StackQuery(StackTasks, StackFlowRuns, CostsByDay):
     """See `Query`. Percentiles are estimates within a bucket; lists of executions are what Tempo finds."""
 
     percentiles_estimated = True
