@@ -135,6 +135,7 @@ class TestPicture:
         [
             pytest.param(True, (), "silent · ego-mcp, kagura, koubou · late_night", id="all silent"),
             pytest.param(True, ("kagura",), "silent · ego-mcp, koubou · kagura active", id="another one is active"),
+            pytest.param(True, ("illumo", "kagura"), "silent · ego-mcp, koubou · illumo, kagura active", id="two are"),
             pytest.param(
                 False, ("kagura", "koubou"), "working · ego-mcp, kagura, koubou · late_night", id="all active"
             ),
@@ -147,10 +148,13 @@ class TestPicture:
         self, history: bool, active: tuple[str, ...], said: str
     ) -> None:
         picture = msgspec.structs.replace(
-            PICTURE, history=history, services=("ego-mcp", "kagura", "koubou"), active=active
+            PICTURE,
+            history=history,
+            services=("ego-mcp", *sorted({"kagura", "koubou", *active})),
+            active=active,
         )
         first = drawn(picture, wall_ns=T0 + (19 * 3600 * SECOND if history else 0)).splitlines()[0]
-        assert f"● {said}" in first
+        assert f"● {said} " in first
         assert len(first) <= 80
         if history:
             assert monitor_text.date_and_clock(T0)[5:16] in first
@@ -159,7 +163,9 @@ class TestPicture:
         assert "─ feeling ─" in drawn()
         assert PICTURE.emotion is not None
         felt = msgspec.structs.replace(PICTURE.emotion, time_ns=T0 - 59 * 60 * SECOND)
-        assert "─ feeling 59 min ago ─" in drawn(msgspec.structs.replace(PICTURE, emotion=felt))
+        old = msgspec.structs.replace(PICTURE, emotion=felt)
+        assert "─ feeling 59 min ago ─" in drawn(old)
+        assert "─ feeling ─" in drawn(old, width=60)
 
     @pytest.mark.usefixtures("utc")
     def test_lines_of_another_day_carry_the_date_in_the_log(self) -> None:
@@ -183,11 +189,11 @@ class TestPicture:
         assert "catching up" not in drawn(catching_up=True)
 
     def test_a_long_name_does_not_touch_what_stands_at_the_right(self) -> None:
-        """It is cut before it, also while an old log is shown."""
+        """It is cut before it, also while an old log is shown; of its time the date goes first."""
         many = msgspec.structs.replace(PICTURE, history=True, services=("ego-mcp", "illumo", "kagura", "koubou"))
-        for width in (80, 60):
+        for width in (60, 50):
             header = drawn(many, width=width).splitlines()[0]
-            assert f"… as of {monitor_text.date_and_clock(T0)}" in header
+            assert f"… as of {monitor_text.clock(T0)}" in header
 
     @pytest.mark.parametrize("window", ["1 h", "24 h", "all", "5 min", "15 min"])
     @pytest.mark.parametrize("width", [80, 60, 100, 140])

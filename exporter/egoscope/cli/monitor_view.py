@@ -136,17 +136,19 @@ class _Drawing:
     def _header(self) -> RenderableType:
         picture, glyphs = self._picture, self._glyphs
         left = Text.assemble(title_text(self._view.mark), "  ", self._state())
-        for word in (*self._who(), picture.time_phase or ""):
-            if word:
-                left.append(f" {glyphs.separator} {plain(word)}")
-        if self._view.paused:
-            left.append("  ").append(" PAUSED ", "reverse")
+        for word in self._who():
+            left.append(f" {glyphs.separator} {plain(word)}")
+        paused = Text.assemble("  ", (" PAUSED ", "reverse")) if self._view.paused else Text()
+        phase = f" {glyphs.separator} {plain(picture.time_phase)}" if picture.time_phase else ""
         right = Text(clock(picture.as_of_ns)[:5], "dim")
         if picture.history:
             as_of = f"as of {date_and_clock(picture.as_of_ns)}"
-            if left.cell_len + 1 + len(as_of) > self._width:
+            if left.cell_len + len(phase) + paused.cell_len + len(as_of) >= self._width:
                 as_of = f"as of {time_of_day(picture.as_of_ns, self._view.wall_ns)}"
             right = Text(as_of, f"bold {palette.WARNING}")
+        if left.cell_len + len(phase) + paused.cell_len + right.cell_len < self._width:
+            left.append(phase)
+        left.append_text(paused)
         left.truncate(max(1, self._width - right.cell_len - 1), overflow=glyphs.overflow)
         return _columns([left, right], [None, right.cell_len])
 
@@ -155,7 +157,8 @@ class _Drawing:
         silent = self._picture.history
         alike = [name for name in self._picture.services if name == EGO_MCP or (name in self._picture.active) != silent]
         others = [name for name in self._picture.services if name not in alike]
-        return [", ".join(alike), f"{', '.join(others)} {'active' if silent else 'silent'}" if others else ""]
+        words = [", ".join(alike), f"{', '.join(others)} {'active' if silent else 'silent'}" if others else ""]
+        return [word for word in words if word]
 
     def _state(self) -> Text:
         picture, dot = self._picture, self._glyphs.dot
@@ -178,7 +181,7 @@ class _Drawing:
         tiles = [
             self._panel("calls/min", self._calls(widths[0] - FRAME_COLUMNS), TILE_ROWS),
             self._panel(title, self._errors(widths[1] - FRAME_COLUMNS), TILE_ROWS),
-            self._panel(f"feeling{self._feeling_age()}", self._feeling(), TILE_ROWS),
+            self._panel(self._feeling_title(widths[2]), self._feeling(), TILE_ROWS),
             self._panel("last event", self._last_event(), TILE_ROWS),
         ]
         return _columns(tiles, widths)
@@ -218,10 +221,11 @@ class _Drawing:
         said = [f"{name} {value:{form}}" for name, form, value in values if value is not None]
         return text.append("\n").append("  ".join(said), "dim")
 
-    def _feeling_age(self) -> str:
+    def _feeling_title(self, width: int) -> str:
         emotion = self._picture.emotion
         age_ns = 0 if emotion is None else self._picture.as_of_ns - emotion.time_ns
-        return f" {age(age_ns)} ago" if age_ns > HISTORY_AFTER_NS else ""
+        title = f"feeling {age(age_ns)} ago"
+        return title if age_ns > HISTORY_AFTER_NS and len(title) + TITLE_COLUMNS <= width else "feeling"
 
     def _last_event(self) -> Text:
         in_flight = self._picture.in_flight
