@@ -117,7 +117,7 @@ def monitor(
     workers: Annotated[bool, typer.Option("--workers", help="Tasks and the workers that do them")] = False,
     window: Annotated[
         str | None,
-        typer.Option(metavar="SPAN", help="How far back: 1h, 24h, 7d, 30d, all (default: 24h, or where it begins)"),
+        typer.Option(metavar="SPAN", help="How far back: 1h, 24h, 7d, 30d, all; a screen that has others says which"),
     ] = None,
     stack: Annotated[
         bool | None,
