@@ -93,7 +93,7 @@ def test_a_failing_agent_is_told_to_the_webhook_and_so_is_its_recovery(
             "alertname": "AgentErrors", "job": "ego-mcp", "severity": "warning", "about": "errors",
         }  # fmt: skip
         assert re.fullmatch(
-            r"ego-mcp: \d\d(\.\d+)?% of the calls of the last ten minutes failed", told["annotations"]["summary"]
+            r"ego-mcp: \d{2,3}(\.\d+)?% of the calls of the last ten minutes failed", told["annotations"]["summary"]
         )
         assert told["annotations"]["runbook_url"] == f"{RUNBOOKS_URL}#agenterrors"
         link = urlsplit(str(told["annotations"]["dashboard_url"]))
