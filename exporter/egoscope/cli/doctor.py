@@ -18,6 +18,7 @@ from rich.text import Text
 
 from egoscope.cli.check import run_check
 from egoscope.cli.setting_names import NOT_HERE, names_set, odd_names
+from egoscope.cli.stores import demo_dir, stack_is_named
 from egoscope.convert.ids import subkey
 from egoscope.delivery.key import load_key
 from egoscope.doctor import backends, clock, collector, databases, koubou, local, places, processes, state, store
@@ -44,15 +45,6 @@ _SERVERS: Final = "Collector, Prometheus, Loki, Tempo"
 _COLLECTOR_ONLY: Final = "not asked: requests go to the embedded store (EGOSCOPE_BACKEND=embedded)"
 _NONE_NEEDED: Final = "none is there and no setting names one: egoscope start needs none, and fills the embedded store"
 _NO_STORE_EITHER: Final = "none is needed by egoscope start, which shows all in the terminal"
-_NAMES_SERVERS: Final = frozenset(
-    {
-        *("backend", "collector_endpoint", "collector_tls", "collector_ca_file", "collector_token_file"),
-        *("prometheus_url", "loki_url", "tempo_url", "collector_health_url"),
-    }
-)
-"""Settings of whoever uses servers."""
-_DEMO_DIR: Final = "demo"
-"""In the state directory: where `egoscope start` keeps the state of the demo that it plays."""
 
 Section = tuple[str, list[Finding]]
 
@@ -70,7 +62,7 @@ def examine(settings: Settings, now_s: float) -> Iterator[Section]:
     limit_bytes = settings.outbox_limit_mib * _MIB
     view = state.view_state(settings.state_dir / "state.db")
     owner = local.lock_owner(settings.state_dir / "state.lock")
-    demo_owner = local.lock_owner(settings.state_dir / _DEMO_DIR / "state.lock") if owner is None else None
+    demo_owner = local.lock_owner(demo_dir(settings) / "state.lock") if owner is None else None
     store_path = _store_path(settings)
     ready_page = f"http://{settings.health_host}:{settings.health_port}/readyz" if settings.health_port else None
     known, trouble = (None, view) if isinstance(view, Finding) else (view, None)
@@ -106,7 +98,7 @@ def _servers(settings: Settings, store_path: Path, found: Sequence[Finding], now
     if settings.backend == "embedded":
         yield from store.check_store(store_path, now_s)
         yield skip(_SERVERS, _COLLECTOR_ONLY)
-    elif not none_there or _NAMES_SERVERS & settings.model_fields_set:
+    elif not none_there or stack_is_named(settings):
         yield from found
     elif _is_there(store_path):
         yield from store.check_store(store_path, now_s)
@@ -118,7 +110,7 @@ def _servers(settings: Settings, store_path: Path, found: Sequence[Finding], now
 
 def _store_path(settings: Settings) -> Path:
     """Return where the embedded store is: the demo's, where that is the only one."""
-    demo_store = settings.state_dir / _DEMO_DIR / settings.store_path.name
+    demo_store = demo_dir(settings) / settings.store_path.name
     return demo_store if _is_there(demo_store) and not _is_there(settings.store_path) else settings.store_path
 
 
@@ -130,7 +122,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _playing(settings: Settings) -> str:
-    return f"egoscope start plays it, for it found no log; its state is in {settings.state_dir / _DEMO_DIR}"
+    return f"egoscope start plays it, for it found no log; its state is in {demo_dir(settings)}"
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:

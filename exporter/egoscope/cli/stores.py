@@ -17,7 +17,12 @@ MARK: Final = "DEMO"
 """What headers say, and the file beside a demo's store that makes them say it."""
 
 _MARKED: Final = "All that is kept here is invented: `egoscope start` plays it where nothing is there to follow.\n"
-_OF_THE_STACK: Final = frozenset({"backend", "collector_endpoint", "prometheus_url", "tempo_url", "loki_url"})
+_OF_THE_STACK: Final = frozenset(
+    {
+        *("backend", "collector_endpoint", "collector_tls", "collector_ca_file", "collector_token_file"),
+        *("collector_health_url", "prometheus_url", "loki_url", "tempo_url"),
+    }
+)
 _LISTENS_WITHIN_S: Final = 0.5
 
 
