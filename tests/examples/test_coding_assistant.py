@@ -457,9 +457,10 @@ def test_a_command_that_is_not_allowed_is_refused_before_anything_is_asked(
 
 
 def started(shop: Path, tmp_path: Path, before: str = "") -> subprocess.Popen[str]:
-    """Start the command in a process of its own, one that Ctrl-C reaches whatever ours inherited."""
+    """Start the command in a process of its own, one that Ctrl-C and a hangup reach whatever ours inherited."""
     source = (
-        f"import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); {before}\n"
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        f"signal.signal(signal.SIGHUP, signal.SIG_DFL); {before}\n"
         "from examples.multi_agent.coding_assistant.__main__ import main; sys.exit(main(sys.argv[1:]))"
     )
     (tmp_path / "tmp").mkdir()

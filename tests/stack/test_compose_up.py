@@ -216,7 +216,8 @@ def test_the_demo_is_shown_where_there_is_no_log(up: Project) -> None:
     """Last, for it changes what is read: without EGO_MCP_LOG_DIR the sidecar follows all that the demo writes."""
     up.compose("stop", "sidecar")
     up.up("--no-deps", "demo", "sidecar", EGO_MCP_LOG_DIR="", COMPOSE_PROFILES="demo")
-    for metric, least in (("ego_calls_total", 1000), ("agent_executions_total", 50), ("agent_flow_runs_total", 20)):
+    # As much as six hours hold of which most are night.
+    for metric, least in (("ego_calls_total", 200), ("agent_executions_total", 30), ("agent_flow_runs_total", 3)):
         query = f"sum({metric}) > {least}"
         wait_for(partial(up.value, query), within_s=3 * PATIENCE_S, what=f"the demo's {metric} in Prometheus")
 
