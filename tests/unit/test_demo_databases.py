@@ -13,7 +13,6 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -38,6 +37,7 @@ from tests.stack.processes import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from egoscope.demo.kagura import Writing
 
@@ -435,8 +435,17 @@ def test_a_demo_with_agents_writes_all_databases_beside_the_log(tmp_path: Path) 
     assert list(tmp_path.glob("ego-mcp-*.log"))
 
 
+BUSY_AT_ANY_HOUR: Final = """
+from functools import partial
+from egoscope.cli import app, demo
+demo.DatabaseSettings = partial(demo.DatabaseSettings, rhythm=False)
+app()
+"""
+"""The command `egoscope`; nights and Sundays of its demo are as busy as all else."""
+
+
 def test_a_live_demo_ends_when_asked_with_nothing_left_running(tmp_path: Path) -> None:
-    command = [str(Path(sys.executable).with_name("egoscope")), "demo", "--out", str(tmp_path), "--agents"]
+    command = [sys.executable, "-c", BUSY_AT_ANY_HOUR, "demo", "--out", str(tmp_path), "--agents"]
     path = tmp_path / KAGURA_FILE
     running = "SELECT * FROM executions WHERE status = 'running'"
 
