@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 _MIB: Final = 1024 * 1024
 _NO_CLOCK_S: Final = 4_102_444_800.0  # 2100
 
+NO_KEY: Final = bytes(32)
+"""For a reader with which nothing is made into a pseudonym."""
+
 POLICIES: Final = (
     *(SOURCE, SOURCE_EVENTS),
     *(kagura.SOURCE, kagura.SOURCE_EVENTS),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from egoscope.doctor.readonly import read_only
 from egoscope.errors import StateError
-from egoscope.feeds import build_row_format, database_patterns
+from egoscope.feeds import NO_KEY, build_row_format, database_patterns
 from egoscope.sources.discovery import Discovery
 from egoscope.sources.rows import DEFAULT_GLOB
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from egoscope.config import Settings
 
 _SQLITE: Final = b"SQLite format 3\0"  # sqlite.org/fileformat.html, 1.3.1
-_NO_KEY: Final = bytes(32)
-"""Nothing is made into a pseudonym here."""
 
 
 def databases_in(pattern: str) -> list[str]:
@@ -55,7 +53,7 @@ def what_fits(path: str, source: str, settings: Settings) -> str:
 
 def _columns_by_kind(settings: Settings) -> dict[str, tuple[str, set[str]]]:
     """Return the table that each kind of database must have, and the columns in it."""
-    first = {source: build_row_format(source, settings, _NO_KEY).tables[0] for source in database_patterns(settings)}
+    first = {source: build_row_format(source, settings, NO_KEY).tables[0] for source in database_patterns(settings)}
     return {source: (table.name, set(table.required)) for source, table in first.items()}
 
 

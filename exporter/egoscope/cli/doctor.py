@@ -24,7 +24,7 @@ from egoscope.delivery.key import load_key
 from egoscope.doctor import backends, clock, collector, databases, koubou, local, places, processes, state, store
 from egoscope.doctor.finding import Finding, Mark, counted, fail, ok, skip, warn
 from egoscope.errors import ConfigError, StateError
-from egoscope.feeds import build_row_format, database_patterns
+from egoscope.feeds import NO_KEY, build_row_format, database_patterns
 from egoscope.sources.discovery import Discovery
 from egoscope.sources.tail import Tail
 
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from egoscope.config import Settings
 
 _MIB: Final = 1024 * 1024
-_NO_KEY: Final = bytes(32)
-"""Nothing is made into a pseudonym here."""
 NETWORK_S: Final = 2.0
 """How long the checks of servers may take; all run at once."""
 
@@ -144,7 +142,7 @@ def _databases(settings: Settings, now_s: float) -> Iterator[Finding]:
     try:
         for source, patterns in database_patterns(settings).items():
             if patterns:
-                row_format = build_row_format(source, settings, _NO_KEY)
+                row_format = build_row_format(source, settings, NO_KEY)
                 option = f"EGOSCOPE_{source.upper()}_PATH"
                 yield from databases.check_databases(option, patterns, row_format, now_s)
     except (ConfigError, OSError) as error:

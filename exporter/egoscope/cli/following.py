@@ -9,7 +9,7 @@ from egoscope.doctor.databases import check_databases
 from egoscope.doctor.finding import Finding, Mark
 from egoscope.doctor.places import check_places, check_problems
 from egoscope.errors import EgoscopeError
-from egoscope.feeds import build_row_format, database_patterns
+from egoscope.feeds import NO_KEY, build_row_format, database_patterns
 from egoscope.sources.discovery import Discovery
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from egoscope.config import Settings
 
 LOOK_AGAIN_S: Final = 5.0
-_NO_KEY: Final = bytes(32)
-"""Nothing is made into a pseudonym here."""
 
 
 def named_logs(settings: Settings) -> tuple[str, ...]:
@@ -50,7 +48,7 @@ def _of_databases(settings: Settings) -> Iterator[Finding]:
         if not patterns:
             continue
         try:
-            row_format = build_row_format(source, settings, _NO_KEY)
+            row_format = build_row_format(source, settings, NO_KEY)
             found = list(check_databases(f"EGOSCOPE_{source.upper()}_PATH", patterns, row_format, time.time()))
         except (EgoscopeError, OSError):
             continue  # a policy or a price list: who follows it says so

@@ -19,12 +19,12 @@ from egoscope.cli.screens.looking import by_name, window_named
 from egoscope.cli.screens.opening import screen_of
 from egoscope.cli.screens.screen import Target
 from egoscope.cli.stores import MARK, demo_store, is_demo, no_store_yet, stack_is_named, stack_is_there
+from egoscope.convert.semconv import EGO_MCP_SERVICE
 from egoscope.errors import ConfigError
 from egoscope.feeds import database_patterns
 from egoscope.query.embedded import EmbeddedQuery
 from egoscope.query.stack import StackQuery
 from egoscope.sources.koubou import SOURCE as KOUBOU
-from egoscope.store.queries import EGO_MCP
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -226,7 +226,7 @@ def _life_windows() -> dict[str, int]:
 
 
 def _has_life(reader: StoreReader) -> bool:
-    return EGO_MCP in reader.picture(wall_ns=0, window_ns=1, minutes=1, log_lines=1).services
+    return EGO_MCP_SERVICE in reader.picture(wall_ns=0, window_ns=1, minutes=1, log_lines=1).services
 
 
 def _has_agents(query: Query) -> bool:

@@ -39,7 +39,8 @@ from egoscope.cli.screens.frame import (
     hindrance_line,
     title_text,
 )
-from egoscope.store.queries import EGO_MCP, HISTORY_AFTER_NS
+from egoscope.convert.semconv import EGO_MCP_SERVICE
+from egoscope.store.queries import HISTORY_AFTER_NS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -155,7 +156,11 @@ class _Drawing:
     def _who(self) -> list[str]:
         """Name ego-mcp, whose state it is, with those of which the same is true; then the others with theirs."""
         silent = self._picture.history
-        alike = [name for name in self._picture.services if name == EGO_MCP or (name in self._picture.active) != silent]
+        alike = [
+            name
+            for name in self._picture.services
+            if name == EGO_MCP_SERVICE or (name in self._picture.active) != silent
+        ]
         others = [name for name in self._picture.services if name not in alike]
         words = [", ".join(alike), f"{', '.join(others)} {'active' if silent else 'silent'}" if others else ""]
         return [word for word in words if word]

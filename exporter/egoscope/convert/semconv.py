@@ -10,6 +10,7 @@ from typing import Final
 
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.41.1"
 SCOPE_NAME: Final = "egoscope"
+EGO_MCP_SERVICE: Final = "ego-mcp"
 
 # Resource attributes
 SERVICE_NAME: Final = "service.name"

@@ -9,7 +9,7 @@ from egoscope.convert.conversion import ROW_EXPIRES_NS
 from egoscope.query.answers import OUTCOMES, FlowRun
 from egoscope.query.base import DEFAULT_LIMIT, check_limit, check_status
 from egoscope.query.loki import MOST_LINES
-from egoscope.query.prometheus import label, quoted
+from egoscope.query.prometheus import label, matcher
 from egoscope.query.stack_servers import StackServers
 from egoscope.query.tasks import took_s
 from egoscope.query.times import from_ns
@@ -39,7 +39,8 @@ class StackFlowRuns(StackServers):
         check_status(status)
         check_limit(limit)
         # Lines of nodes name their flow, too.
-        query = f'{{service_name=~".+"}} | {_FLOW}{_is(flow_name)} | {_NODE}="" | {_OUTCOME}{_is(status)}'
+        of_flow, ended = matcher(s.FLOW_NAME, flow_name), matcher(s.AGENT_OUTCOME, status)
+        query = f'{{service_name=~".+"}} | {of_flow} | {_NODE}="" | {ended}'
         return list(self._runs(query, self._range(since, until), limit))[:limit]
 
     def _runs(self, query: str, within: Range, limit: int) -> Iterator[FlowRun]:
@@ -63,7 +64,3 @@ class StackFlowRuns(StackServers):
                 outcome=cast("Outcome", outcome) if outcome in OUTCOMES else "error",
                 error_type=labels.get(_ERROR_TYPE) or None,
             )
-
-
-def _is(value: str | None) -> str:
-    return '!=""' if value is None else f"={quoted(value)}"

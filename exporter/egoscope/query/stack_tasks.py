@@ -11,7 +11,7 @@ from egoscope.convert import semconv as s
 from egoscope.model.standing import PENDING
 from egoscope.query.base import DEFAULT_LIMIT, check_limit, check_outcome, check_points
 from egoscope.query.loki import MOST_LINES
-from egoscope.query.prometheus import Distribution, label, quoted
+from egoscope.query.prometheus import Distribution, label, matcher, quoted
 from egoscope.query.stack_servers import StackServers
 from egoscope.query.task_answers import QueueDepth, Task, TaskOverview, Worker
 from egoscope.query.tasks import moments, open_tasks, outcome_of_task, process_groups, took_s, worker_of
@@ -154,9 +154,7 @@ class StackTasks(StackServers):
         """See `Query.get_tasks`. No more than 5000."""
         check_outcome(outcome)
         check_limit(limit)
-        query = f'{{service_name={quoted(SERVICE)}}} | {_TASK}!="" | {_OUTCOME}' + (
-            '!=""' if outcome is None else f"={quoted(outcome)}"
-        )
+        query = f'{{service_name={quoted(SERVICE)}}} | {_TASK}!="" | {matcher(s.TASK_OUTCOME, outcome)}'
         if worker is not None:
             query += f" | {_WORKER}={quoted(worker)}"
         return list(self._tasks(query, self._range(since, until), limit))[:limit]

@@ -59,7 +59,7 @@ def outcome_of_task(told: object) -> TaskOutcome:
 
 
 def took_s(body: str) -> float | None:
-    """Return the duration that the log line of a task's end tells; None where it tells none."""
+    """Return the duration that the log line of a task's end, or of a flow's, tells; None where it tells none."""
     found = _TOOK.search(body)
     return int(found[1]) / 1000 if found else None
 

@@ -63,7 +63,7 @@ class LineFeed:
     def resource(self, checkpoint: FileCheckpoint) -> Sequence[Attribute]:
         """Return the resource of one log file: the agent's service, one instance a file."""
         return (
-            (s.SERVICE_NAME, "ego-mcp"),
+            (s.SERVICE_NAME, s.EGO_MCP_SERVICE),
             (s.SERVICE_INSTANCE_ID, checkpoint.source),
             (s.SOURCE, SOURCE),
             *self._base,

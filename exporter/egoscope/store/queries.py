@@ -26,7 +26,6 @@ HISTORY_AFTER_NS: Final = 5 * MINUTE_NS
 
 # The sidecar's own records are stored too; the picture is of the agents.
 OWN_SERVICE: Final = s.SCOPE_NAME
-EGO_MCP: Final = "ego-mcp"
 
 # Percentiles are of a tool's newest calls in the window: a week of them must not cost more than a refresh may.
 MOST_DURATIONS: Final = 1000
@@ -213,7 +212,7 @@ class StoreReader:
             LogLine(time_ns=time_ns, severity=severity, logger=logger or "", body=body)
             for time_ns, severity, logger, body in reversed(self._rows(LOG_TAIL, OWN_SERVICE, log_lines))
         )
-        heard = (*self._rows(LAST_CALL), *self._rows(LAST_LINE, EGO_MCP))
+        heard = (*self._rows(LAST_CALL), *self._rows(LAST_LINE, s.EGO_MCP_SERVICE))
         last_event_ns = max((row[0] for row in heard if row[0] is not None), default=None)
         history = last_event_ns is not None and not 0 <= wall_ns - last_event_ns <= HISTORY_AFTER_NS
         as_of_ns = last_event_ns if history and last_event_ns is not None else wall_ns
@@ -227,7 +226,7 @@ class StoreReader:
             active=tuple(
                 service
                 for service, happened_s in self._rows(
-                    LAST_EVENTS, catalogue.AGENT_LAST_EVENT.name, OWN_SERVICE, EGO_MCP
+                    LAST_EVENTS, catalogue.AGENT_LAST_EVENT.name, OWN_SERVICE, s.EGO_MCP_SERVICE
                 )
                 if abs(wall_ns - happened_s * SECOND_NS) <= HISTORY_AFTER_NS
             ),
